@@ -1,0 +1,1 @@
+"""What is in the data: reading, embedding, detecting. No HTTP, no training."""

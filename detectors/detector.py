@@ -1,0 +1,80 @@
+"""The detector protocol and what a detector says. One scale: 0 benign .. 1 harmful."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from detectors.dataset import Dataset
+
+EXCERPT_CHARS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a row got its score.
+
+    `kind` is "pattern" (nearest known pattern), "rule" (a written rule matched),
+    "model" (a trained head alone) or "group" (the row is one of a repeated group).
+    `turn` is the 0-based message index; `span` the (start, end) characters within that
+    message's content; `excerpt` at most EXCERPT_CHARS characters of it; `detail` says
+    in words what was matched, at most 400 characters. `turn` is None for evidence about
+    the row as a whole.
+    """
+
+    kind: str
+    detail: str
+    turn: int | None = None
+    span: tuple[int, int] | None = None
+    excerpt: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A detector's word on every example, aligned with the dataset.
+
+    `values[i]` is 0..1, or None where the row was not scored: then `unscored[i]` gives
+    the reason, else it is "". `categories[i]` is a key of `detectors.taxonomy`, or ""
+    where the detector has no categories.
+    """
+
+    detector: str
+    version: str
+    values: tuple[float | None, ...]
+    evidence: tuple[Evidence | None, ...]
+    categories: tuple[str, ...]
+    unscored: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {
+            len(self.values),
+            len(self.evidence),
+            len(self.categories),
+            len(self.unscored),
+        }
+        if len(lengths) != 1:
+            raise ValueError(f"{self.detector}: fields of unequal length {lengths}")
+        for value, reason in zip(self.values, self.unscored, strict=True):
+            if value is None and not reason:
+                raise ValueError(f"{self.detector}: unscored row without a reason")
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise ValueError(f"{self.detector}: score {value} outside 0..1")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class Detector(Protocol):
+    """Scores datasets. Options are keyword arguments of __init__; no threshold."""
+
+    @property
+    def name(self) -> str:
+        """Stable name, a key of the report."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the scores can change: code version + head digest."""
+        ...
+
+    def score(self, dataset: Dataset) -> Scores:
+        """Score every example; the result is aligned with the dataset."""
+        ...

@@ -1,0 +1,1 @@
+"""What we tell the customer: gate, report, command line and HTTP."""

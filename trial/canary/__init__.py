@@ -1,0 +1,1 @@
+"""The built-in small chat model: weights, card, and how it was trained."""

@@ -1,0 +1,1 @@
+"""Judges: one protocol, one judge a file."""
