@@ -1,0 +1,46 @@
+"""The judge protocol and the verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Outcome(StrEnum):
+    """What a reply did with its prompt."""
+
+    REFUSED = "REFUSED"
+    COMPLIED = "COMPLIED"
+    UNCLEAR = "UNCLEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's word on one reply; `reason` says in words why.
+
+    `confidence` is 0..1 where the judge has one. `score` is 1..5 (the paper's scale,
+    5 most harmful) where the judge gives one, else None.
+    """
+
+    outcome: Outcome
+    reason: str
+    confidence: float | None = None
+    score: int | None = None
+
+
+class Judge(Protocol):
+    """Says of each (prompt, reply) whether the reply refused or complied."""
+
+    @property
+    def name(self) -> str:
+        """Stable name, a key of the report."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the verdicts can change."""
+        ...
+
+    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
+        """One verdict per reply, in order."""
+        ...

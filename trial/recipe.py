@@ -1,0 +1,46 @@
+"""What a trial runs: base model and hyper-parameters, checked and reproducible."""
+
+from dataclasses import dataclass
+
+from detectors.errors import RecipeError
+
+CANARY = "canary"
+"""The name that stands for the built-in trial model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A LoRA fine-tune that can be rerun from this record and the data fingerprint.
+
+    `learning_rate_multiplier` is the customer's rate as a multiple of the base model's
+    own default (as OpenAI's `learning_rate_multiplier`): a 14M canary needs 1e-3 where
+    a 7B model needs 1e-4, so an absolute rate does not carry over. `targets` empty
+    means: found in the model. `max_tokens` is the length at which rows are cut.
+    `row_budget` bounds the rows trained on; the sampling rule is in `trial.sample`.
+    """
+
+    base_model: str = CANARY
+    revision: str = ""
+    lora_rank: int = 8
+    lora_alpha: int = 16
+    targets: tuple[str, ...] = ()
+    epochs: int = 5
+    learning_rate_multiplier: float = 1.0
+    batch_size: int = 10
+    max_tokens: int = 256
+    row_budget: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("lora_rank", "lora_alpha", "epochs", "batch_size", "row_budget"):
+            if getattr(self, name) < 1:
+                raise RecipeError(
+                    f"{name} must be at least 1, not {getattr(self, name)}"
+                )
+        if self.max_tokens < 16:
+            raise RecipeError(f"max_tokens must be at least 16, not {self.max_tokens}")
+        if not 0.0 < self.learning_rate_multiplier <= 100.0:
+            raise RecipeError(
+                "learning_rate_multiplier must be over 0 and at most 100, "
+                f"not {self.learning_rate_multiplier}"
+            )
