@@ -92,7 +92,7 @@ class Example:
         return tuple(found)
 
     def canonical(self) -> bytes:
-        """The content of the row, independent of file format, as canonical JSON."""
+        """Return the content of the row as canonical JSON, whatever the file format."""
         record = {
             "messages": [_plain(m) for m in self.messages],
             "rejected": [_plain(m) for m in self.rejected],

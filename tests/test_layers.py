@@ -36,7 +36,8 @@ def test_the_web_stack_stays_in_service(layer: str) -> None:
 
 
 def test_everything_imported_is_declared_or_standard() -> None:
-    declared = (ROOT / "pyproject.toml").read_text("utf-8").lower().replace("-", "_")
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    declared = project.lower().replace("-", "_")
     alias = {
         "yaml": "pyyaml",
         "sklearn": "scikit_learn",
