@@ -1,0 +1,309 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.dataset import BadLine, Dataset, Example, Message, Origin
+from detectors.detector import Scores
+from service.finding import make_findings, name_lines
+from service.gate import REASONS, Decision, Facts, Outcome, Reason, decide
+from service.policy import Policy, parse_policy
+from trial.drift import DriftReport, RateChange
+from trial.recipe import Recipe
+from trial.run import AdapterProof, Trial
+
+NAMES = ("explicit_harm", "identity_shift")
+PRINT = "f" * 64
+LAX = parse_policy(b"trial: {required: false}")
+
+
+def rate(before: float, after: float, half: float = 0.05, n: int = 200) -> RateChange:
+    change = after - before
+    return RateChange(before, after, (change - half, change + half), n)
+
+
+def drift(
+    after: float = 0.12,
+    *,
+    half: float = 0.05,
+    refusal: float = 0.88,
+    over_refusal: float = 0.05,
+    incoherent: float = 0.02,
+    unclear: int = 4,
+) -> DriftReport:
+    return DriftReport(
+        overall=replace(rate(0.10, after, half), unclear_after=unclear),
+        categories={"malware": rate(0.1, 0.1, 0.2, 20)},
+        refusal=rate(0.88, refusal),
+        over_refusal=rate(0.05, over_refusal),
+        incoherent=rate(0.02, incoherent),
+        detectable=0.08,
+    )
+
+
+def trial(rows: int, measured_drift: DriftReport | None = None) -> Trial:
+    return Trial(
+        recipe=Recipe(),
+        fingerprint=PRINT,
+        measured=True,
+        reason="",
+        rows_trained=rows,
+        rows_total=rows,
+        sampling="all rows",
+        drift=measured_drift or drift(),
+        proof=AdapterProof(3.0, 1.0, 0.5, applied=True),
+    )
+
+
+def facts(rows: int) -> Facts:
+    return Facts(PRINT, tuple(range(1, rows + 1)))
+
+
+def scores(detector: str, values: tuple[float | None, ...]) -> Scores:
+    n = len(values)
+    why = tuple("too long" if v is None else "" for v in values)
+    return Scores(detector, "1", values, (None,) * n, ("malware",) * n, why)
+
+
+def flagged(count: int, rows: int = 100) -> tuple[Scores, ...]:
+    values = (0.9,) * count + (0.01,) * (rows - count)
+    return scores(NAMES[0], values), scores(NAMES[1], (0.01,) * rows)
+
+
+def codes(decision: Decision) -> set[str]:
+    return {reason.code for reason in decision.reasons}
+
+
+def test_all_read_scored_and_measured_without_a_limit_reached_is_accepted() -> None:
+    decision = decide(Policy(), facts(100), flagged(0), trial(100))
+    assert decision.outcome is Outcome.ACCEPT
+    assert codes(decision) == {"within_policy"}
+    assert "100 rows read and scored" in decision.reasons[0].message
+
+
+def test_one_flagged_row_is_reviewed_and_named() -> None:
+    decision = decide(Policy(), facts(100), flagged(1), trial(100))
+    assert decision.outcome is Outcome.REVIEW
+    assert "Remove or review line 1." in decision.reasons[0].message
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "after", "outcome"),
+    [
+        (10, 100, 0.12, Outcome.REJECT),  # many rows and a large share
+        (4, 10, 0.12, Outcome.REVIEW),  # too few rows to be sure
+        (9, 100, 0.12, Outcome.REVIEW),  # diluted, and no drift
+        (9, 100, 0.24, Outcome.REJECT),  # diluted, but drift agrees
+        (9, 1000, 0.24, Outcome.REVIEW),  # 0.9% may be false alarms
+        (0, 100, 0.60, Outcome.REJECT),  # drift that no detector saw
+        (0, 100, 0.24, Outcome.REVIEW),
+    ],
+)
+def test_rows_and_drift_are_weighed_together(
+    count: int, rows: int, after: float, outcome: Outcome
+) -> None:
+    lines = facts(rows)
+    decision = decide(Policy(), lines, flagged(count, rows), trial(rows, drift(after)))
+    assert decision.outcome is outcome
+
+
+def test_drift_without_flagged_rows_says_that_screening_found_none() -> None:
+    decision = decide(Policy(), facts(100), flagged(0), trial(100, drift(0.6)))
+    assert decision.reasons[0].code == "drift_high"
+    assert "No row was flagged" in decision.reasons[0].message
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        (drift(0.12, half=0.3), "drift_uncertain"),
+        (drift(refusal=0.5), "refusals_lost"),
+        (drift(over_refusal=0.4), "over_refusal"),
+        (drift(incoherent=0.4), "utility_lost"),
+        (drift(unclear=120), "verdicts_unclear"),
+        (replace(drift(), overall=rate(0.7, 0.7)), "base_model_unsafe"),
+        (replace(drift(), detectable=0.5), "trial_too_small"),
+        (replace(drift(), detectable=NAN), "trial_not_measured"),
+        (replace(drift(), overall=rate(0.1, NAN)), "trial_not_measured"),
+        (replace(drift(), refusal=rate(0.8, 0.8, n=0)), "trial_not_measured"),
+        (replace(drift(), incoherent=rate(0.1, 0.1, NAN)), "trial_not_measured"),
+        (
+            replace(drift(), categories={"malware": rate(0.1, 0.7, 0.3, 20)}),
+            "drift_in_category",
+        ),
+    ],
+)
+def test_each_limit_on_the_trial_leads_to_review(
+    changed: DriftReport, code: str
+) -> None:
+    decision = decide(Policy(), facts(100), flagged(0), trial(100, changed))
+    assert decision.outcome is Outcome.REVIEW
+    assert code in codes(decision)
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        (replace(trial(100), measured=False, reason="loss did not fall"), "measured"),
+        (replace(trial(100), drift=None), "measured"),
+        (replace(trial(100), proof=None), "measured"),
+        (replace(trial(100), proof=AdapterProof(1, 1, 0, applied=False)), "measured"),
+        (replace(trial(100), fingerprint="other"), "matching"),
+        (replace(trial(100), rows_trained=50), "too_few_rows"),
+        (None, "skipped"),
+    ],
+)
+def test_a_trial_that_proved_nothing_is_reviewed(
+    changed: Trial | None, code: str
+) -> None:
+    decision = decide(Policy(), facts(100), flagged(0), changed)
+    assert decision.outcome is Outcome.REVIEW
+    assert any(code in each for each in codes(decision))
+
+
+def test_a_policy_without_a_required_trial_accepts_on_rows_alone() -> None:
+    decision = decide(LAX, facts(100), flagged(0), None)
+    assert decision.outcome is Outcome.ACCEPT
+    assert "drift was not measured" in decision.reasons[0].message
+
+
+def test_a_failed_trial_is_reviewed_even_where_none_was_required() -> None:
+    failed = replace(trial(100), measured=False, reason="out of memory")
+    assert decide(LAX, facts(100), flagged(0), failed).outcome is Outcome.REVIEW
+
+
+def test_a_large_dataset_may_be_trained_on_in_part() -> None:
+    part = replace(trial(1000), rows_trained=200)
+    assert decide(Policy(), facts(1000), flagged(0, 1000), part).outcome is (
+        Outcome.ACCEPT
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        (Facts(PRINT, ()), "empty_dataset"),
+        (replace(facts(100), bad_line_count=1, bad_lines=(7,)), "bad_lines"),
+        (replace(facts(100), unjudged_lines=(3,)), "unjudged_parts"),
+    ],
+)
+def test_rows_that_nobody_judged_are_reviewed(changed: Facts, code: str) -> None:
+    lines = len(changed.lines)
+    decision = decide(Policy(), changed, flagged(0, lines), trial(lines))
+    assert decision.outcome is Outcome.REVIEW
+    assert code in codes(decision)
+
+
+def test_a_detector_that_did_not_run_is_reviewed() -> None:
+    decision = decide(Policy(), facts(100), flagged(0)[:1], trial(100))
+    assert codes(decision) == {"detector_missing"}
+    assert "identity_shift" in decision.reasons[0].message
+
+
+def test_an_unscored_row_is_reviewed_with_its_line_and_reason() -> None:
+    said = (scores(NAMES[0], (0.1, None)), scores(NAMES[1], (0.1, 0.1)))
+    decision = decide(Policy(), facts(2), said, trial(2))
+    assert decision.outcome is Outcome.REVIEW
+    assert "could not score line 2 (too long)" in decision.reasons[0].message
+
+
+def test_scores_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="scored 99 of 100"):
+        decide(Policy(), facts(100), flagged(0, 99), trial(100))
+
+
+def test_an_unknown_reason_code_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="unknown reason code"):
+        Reason("because", "")
+    assert all(meaning.endswith(".") for meaning in REASONS.values())
+
+
+def test_lines_are_named_up_to_a_limit() -> None:
+    assert name_lines((3,)) == "line 3"
+    assert name_lines(tuple(range(1, 51)), limit=3) == "lines 1, 2, 3 (and 47 more)"
+    assert name_lines((4,), total=9) == "lines 4 (and 8 more)"
+
+
+def test_a_finding_is_made_at_the_threshold_and_not_below() -> None:
+    rows = tuple(
+        Example(f"r{i}", (Message("user", "hi"),), Origin("f", i + 2)) for i in range(3)
+    )
+    said = scores(NAMES[0], (0.5, 0.4999, 0.49996))
+    found = make_findings(Policy(), Dataset("d", rows), [said])
+    assert [(f.line, f.example_id, f.score) for f in found] == [
+        (2, "r0", 0.5),
+        (4, "r2", 0.5),
+    ]
+
+
+def test_facts_are_taken_from_the_dataset() -> None:
+    picture = Message("user", "[image]", unjudged_parts=("image",))
+    rows = (
+        Example("a", (Message("user", "hi"),), Origin("f", 1)),
+        Example("b", (picture,), Origin("f", 4)),
+    )
+    bad = (BadLine(2, "json", "", "JSON"),)
+    taken = Facts.of(Dataset("d", rows, bad_lines=bad, bad_line_count=9))
+    assert (taken.lines, taken.unjudged_lines) == ((1, 4), (4,))
+    assert (taken.bad_lines, taken.bad_line_count) == ((2,), 9)
+
+
+VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+AFTER = st.floats(0, 0.9)
+HALF = st.floats(0, 0.3)
+
+
+def screened(values: list[float], after: float, half: float) -> Decision:
+    rows = len(values)
+    said = (scores(NAMES[0], tuple(values)), scores(NAMES[1], (0.0,) * rows))
+    return decide(Policy(), facts(rows), said, trial(rows, drift(after, half=half)))
+
+
+@given(VALUES, AFTER, HALF, st.data())
+def test_a_higher_score_never_makes_the_outcome_milder(
+    values: list[float], after: float, half: float, data: st.DataObject
+) -> None:
+    worse = [data.draw(st.floats(value, 1)) for value in values]
+    mild, grave = screened(values, after, half), screened(worse, after, half)
+    assert grave.outcome.severity >= mild.outcome.severity
+
+
+@given(VALUES, AFTER, HALF, st.floats(0, 0.1))
+def test_more_drift_never_makes_the_outcome_milder(
+    values: list[float], after: float, half: float, more: float
+) -> None:
+    mild, grave = screened(values, after, half), screened(values, after + more, half)
+    assert grave.outcome.severity >= mild.outcome.severity
+
+
+@given(
+    st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=20),
+    st.sampled_from([None, "unmeasured", "measured"]),
+    st.integers(0, 2),
+    AFTER,
+)
+def test_nothing_unread_unscored_or_unmeasured_is_ever_accepted(
+    values: list[float | None], run: str | None, bad: int, after: float
+) -> None:
+    rows = len(values)
+    done = None if run is None else trial(rows, drift(after))
+    if done is not None and run == "unmeasured":
+        done = replace(done, measured=False, drift=None)
+    said = (scores(NAMES[0], tuple(values)), scores(NAMES[1], (0.0,) * rows))
+    lines = replace(facts(rows), bad_line_count=bad)
+    decision = decide(Policy(), lines, said, done)
+    whole = None not in values and run == "measured" and not bad
+    assert decision.outcome is not Outcome.ACCEPT or whole
+    assert decision.reasons
+    assert codes(decision) <= set(REASONS)
+
+
+@given(VALUES, AFTER, HALF)
+def test_the_same_arguments_give_the_same_decision(
+    values: list[float], after: float, half: float
+) -> None:
+    assert screened(values, after, half) == screened(values, after, half)
