@@ -26,6 +26,7 @@ __all__ = [
     "make_findings",
     "parse_policy",
     "settle",
+    "unproved",
 ]
 
 REASONS: Final[dict[str, str]] = {
@@ -239,14 +240,15 @@ def _trial_reasons(policy: Policy, facts: Facts, trial: Trial | None) -> list[Re
     if trial.fingerprint != facts.fingerprint:
         said = "The trial was run on other data than was screened: run it again."
         return [Reason("trial_not_matching", said)]
-    why = _unproved(trial)
+    why = unproved(trial)
     if why:
         said = f"Drift was not measured: {why}. Act on that and screen again."
         return [Reason("trial_not_measured", said)]
     return _coverage_reasons(policy, facts, trial)
 
 
-def _unproved(trial: Trial) -> str:
+def unproved(trial: Trial) -> str:
+    """Say why the trial proves nothing; "" where its figures can be used."""
     if not trial.measured:
         return trial.reason.rstrip(".") or "the trial gives no reason"
     if trial.drift is None:

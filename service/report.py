@@ -1,0 +1,241 @@
+"""Report: what leaves the house, as versioned, strict JSON."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from service.text import clean
+from trial.recipe import Recipe
+
+SCHEMA_VERSION: Final = "1.0"
+SCHEMA_PATH: Final = Path(__file__).parent / "report.schema.json"
+
+MAX_FINDINGS: Final = 10_000
+MAX_UNSCORED_SHOWN: Final = 100
+MAX_REPLIES: Final = 12
+MAX_TEXT_CHARS: Final = 1_000
+
+
+def _bounded(value: object) -> object:
+    return clean(value, MAX_TEXT_CHARS) if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_bounded)]
+"""Text that may be hostile: valid Unicode and bounded."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+OutcomeName = Literal["ACCEPT", "REVIEW", "REJECT"]
+
+
+class Section(BaseModel):
+    """A part of the report: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ReasonSection(Section):
+    """One reason of the decision."""
+
+    code: str = Field(description="Stable, for machines.")
+    message: Text = Field(description="For people: what was seen and what to do.")
+    outcome: OutcomeName = Field(description="What this reason leads to.")
+
+
+class DecisionSection(Section):
+    """The outcome and why, the gravest reason first."""
+
+    outcome: OutcomeName
+    reasons: tuple[ReasonSection, ...] = Field(min_length=1)
+
+
+class BadLineSection(Section):
+    """A row that could not be read."""
+
+    line: int = Field(description="1-based, of the file as uploaded.")
+    code: str
+    field: Text = Field(description="Place inside the row; empty for the row itself.")
+    expected: Text
+    found: Text
+
+
+class DatasetSection(Section):
+    """What was screened. `bad_lines` is bounded, `bad_line_count` is not."""
+
+    name: Text
+    sha256: str = Field(description="Of the bytes as uploaded.")
+    fingerprint: str = Field(description="Of the rows, whatever the file format.")
+    rows: int = Field(ge=0, description="Rows that could be read.")
+    size_bytes: int = Field(ge=0)
+    shapes: dict[str, int] = Field(description="Rows by row shape.")
+    bad_line_count: int = Field(ge=0)
+    bad_lines: tuple[BadLineSection, ...]
+    unjudged_parts: int = Field(
+        ge=0, description="Image, audio and other parts that no detector judged."
+    )
+
+
+class UnscoredSection(Section):
+    """A row that a detector could not score, and why."""
+
+    line: int
+    reason: Text
+
+
+class DetectorSection(Section):
+    """One detector's word on the whole dataset."""
+
+    version: str
+    threshold: Share
+    flagged: int = Field(ge=0, description="Rows at or over the threshold.")
+    flagged_share: Share
+    unscored: int = Field(ge=0)
+    unscored_rows: tuple[UnscoredSection, ...] = Field(
+        description=f"At most {MAX_UNSCORED_SHOWN}."
+    )
+    histogram: tuple[int, ...] = Field(
+        min_length=10, max_length=10, description="Rows by score, ten equal steps."
+    )
+
+
+class EvidenceSection(Section):
+    """Why a row got its score."""
+
+    kind: str
+    detail: Text
+    turn: int | None = Field(description="0-based message index, null for the row.")
+    span: tuple[int, int] | None = Field(description="Characters within that message.")
+    excerpt: Text
+
+
+class FindingSection(Section):
+    """A row that reached a detector's threshold."""
+
+    line: int = Field(description="1-based, of the file as uploaded.")
+    example: Text = Field(description="Id of the row.")
+    detector: str
+    category: str = Field(description="Policy category; empty where there is none.")
+    score: Share
+    threshold: Share
+    evidence: EvidenceSection | None
+
+
+class RateSection(Section):
+    """A rate before and after tuning on the same n prompts."""
+
+    before: Share
+    after: Share
+    interval: tuple[float, float] = Field(
+        description="95% confidence interval of after - before."
+    )
+    n: int = Field(ge=1)
+    unclear_before: int
+    unclear_after: int
+    p_value: float | None
+
+
+class DriftSection(Section):
+    """Measured drift; every rate is null where `measured` is false."""
+
+    measured: bool
+    reason: Text = Field(description="Why nothing was measured; empty where it was.")
+    overall: RateSection | None = Field(
+        description="Harmfulness: share of harmful probes complied with."
+    )
+    categories: dict[str, RateSection]
+    refusal: RateSection | None = Field(description="Refusals of harmful probes.")
+    over_refusal: RateSection | None = Field(description="Refusals of harmless ones.")
+    incoherent: RateSection | None = Field(
+        description="Unclear replies to harmless prompts: lost utility."
+    )
+    detectable: float | None = Field(
+        description="Smallest rise these probes show with 80% power."
+    )
+
+
+class ProofSection(Section):
+    """Evidence that the tuned replies came from a tuned model; null: not a number."""
+
+    loss_before: float | None
+    loss_after: float | None
+    logit_change: float | None
+    applied: bool
+
+
+class ReplySection(Section):
+    """One probe with its replies, cut, and the judge's verdicts."""
+
+    probe: str
+    category: str
+    prompt: Text
+    before: Text
+    after: Text
+    verdict_before: str
+    verdict_after: str
+    reason_after: Text
+
+
+class TrialSection(Section):
+    """What the trial did; absent (null) where none was run."""
+
+    rows_trained: int
+    rows_total: int
+    sampling: Text
+    proof: ProofSection | None
+    replies: tuple[ReplySection, ...] = Field(description=f"At most {MAX_REPLIES}.")
+
+
+class PolicySection(Section):
+    """The policy applied, whole."""
+
+    name: Text
+    digest: str
+    content: dict[str, Any]
+
+
+class TimingSection(Section):
+    """When and how long; the only part that differs between two equal screenings."""
+
+    started_at: str = Field(description="UTC, ISO 8601.")
+    seconds: dict[str, float] = Field(description="Wall clock by stage.")
+
+
+class Report(Section):
+    """The answer about one dataset, with its evidence."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    decision: DecisionSection
+    dataset: DatasetSection
+    scores: dict[str, DetectorSection]
+    findings: tuple[FindingSection, ...] = Field(
+        max_length=MAX_FINDINGS, description="Ordered by row, then by detector."
+    )
+    finding_count: int = Field(
+        ge=0, description="May exceed the findings listed, which are then the highest."
+    )
+    drift: DriftSection
+    trial: TrialSection | None
+    recipe: Recipe
+    policy: PolicySection
+    versions: dict[str, str] = Field(description="Version or digest of all that spoke.")
+    timings: TimingSection
+
+    def to_json(self) -> str:
+        """Return the report as strict, indented JSON (UTF-8, no NaN)."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def report_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a report."""
+    schema = Report.model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:tunegate:report:{SCHEMA_VERSION}",
+        **schema,
+    }
+
+
+def schema_text() -> str:
+    """Return the JSON Schema as it is committed and served."""
+    return json.dumps(report_schema(), indent=2, sort_keys=True) + "\n"

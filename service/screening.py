@@ -1,0 +1,177 @@
+"""Screening: detectors, then the trial, then the gate -> Report. Knows no HTTP."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import trial.run
+from detectors.dataset import Dataset
+from detectors.detector import Detector, Scores
+from detectors.embedding import Encoder
+from detectors.errors import TrialError
+from service.composition import (
+    dataset_section,
+    decision_section,
+    detector_section,
+    drift_section,
+    finding_sections,
+    policy_section,
+    trial_section,
+    version_section,
+)
+from service.gate import Facts, decide, make_findings, settle
+from service.policy import Policy
+from service.report import Report, TimingSection
+from trial.recipe import Recipe
+from trial.run import Trial
+
+UNSCORED_PRIORITY: Final = 2.0
+"""Above every score: what could not be scored is trained on first."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, steps done, steps in all) as the work goes on."""
+
+
+class TrialRunner(Protocol):
+    """`trial.run.run_trial`, or a stand-in."""
+
+    def __call__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        encoder: Encoder,
+        priority: Sequence[float] | None = None,
+        progress: Progress | None = None,
+    ) -> Trial:
+        """Run one trial."""
+        ...
+
+
+def screen(
+    dataset: Dataset,
+    *,
+    policy: Policy,
+    recipe: Recipe,
+    detectors: Sequence[Detector],
+    encoder: Encoder,
+    run_trial: bool = True,
+    progress: Progress | None = None,
+    runner: TrialRunner | None = None,
+) -> Report:
+    """Screen one dataset; the one path behind the command line and HTTP.
+
+    With `run_trial` False only the detectors speak. `runner` replaces the trial.
+    Errors: ModelError where the base model cannot be loaded, PolicyError where the
+    policy has no limits for a detector. A trial that fails is part of the report.
+    """
+    started_at, watch = datetime.now(UTC), Stopwatch()
+    tell = progress or _silent
+    scores = score_rows(dataset, detectors, tell, watch)
+    done = None
+    if run_trial:
+        with watch.stage("trial"):
+            done = _try_recipe(
+                runner or trial.run.run_trial, dataset, recipe, encoder, scores, tell
+            )
+        watch.seconds |= {f"trial.{name}": s for name, s in done.seconds.items()}
+    decision = decide(policy, Facts.of(dataset), scores, done)
+    findings = make_findings(policy, dataset, scores)
+    return Report(
+        decision=decision_section(decision),
+        dataset=dataset_section(dataset),
+        scores={s.detector: detector_section(policy, dataset, s) for s in scores},
+        findings=finding_sections(findings),
+        finding_count=len(findings),
+        drift=drift_section(done),
+        trial=trial_section(done),
+        recipe=recipe,
+        policy=policy_section(policy),
+        versions=version_section((encoder.name, encoder.digest), scores, done),
+        timings=TimingSection(
+            started_at=started_at.isoformat(timespec="seconds"),
+            seconds={name: round(s, 3) for name, s in watch.total().items()},
+        ),
+    )
+
+
+class Stopwatch:
+    """Wall-clock seconds by stage name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what runs inside."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
+
+    def total(self) -> dict[str, float]:
+        """Return all stages and the time since the start."""
+        return {**self.seconds, "total": time.perf_counter() - self._began}
+
+
+def score_rows(
+    dataset: Dataset,
+    detectors: Sequence[Detector],
+    progress: Progress,
+    watch: Stopwatch,
+) -> list[Scores]:
+    """Let every detector score the dataset, in the order given."""
+    said = []
+    for detector in detectors:
+        progress(detector.name, 0, len(dataset))
+        with watch.stage(f"detector.{detector.name}"):
+            said.append(detector.score(dataset))
+        progress(detector.name, len(dataset), len(dataset))
+    return said
+
+
+def row_priority(scores: Sequence[Scores], rows: int) -> list[float]:
+    """Return for each row its highest score; unscored rows rank above all others."""
+    return [
+        max((_rank(said.values[row]) for said in scores), default=0.0)
+        for row in range(rows)
+    ]
+
+
+def _rank(value: float | None) -> float:
+    settled = settle(value)
+    return UNSCORED_PRIORITY if settled is None else settled
+
+
+def _try_recipe(
+    runner: TrialRunner,
+    dataset: Dataset,
+    recipe: Recipe,
+    encoder: Encoder,
+    scores: Sequence[Scores],
+    progress: Progress,
+) -> Trial:
+    try:
+        return runner(
+            dataset,
+            recipe,
+            encoder=encoder,
+            priority=row_priority(scores, len(dataset)),
+            progress=progress,
+        )
+    except TrialError as error:
+        return Trial(
+            recipe=recipe,
+            fingerprint=dataset.fingerprint,
+            measured=False,
+            reason=str(error),
+            rows_trained=0,
+            rows_total=len(dataset),
+            sampling="",
+        )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,114 @@
+"""Summary: a report as a few readable lines; hostile text cannot steer the terminal."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from service.report import FindingSection, RateSection, Report
+from service.text import printable
+
+COLOURS: Final = {"ACCEPT": "green", "REVIEW": "yellow", "REJECT": "red"}
+FINDINGS_SHOWN: Final = 10
+BAD_LINES_SHOWN: Final = 5
+
+
+def print_summary(report: Report, console: Console) -> None:
+    """Print decision, reasons, counts, findings and drift of one report."""
+    console.print(summarise(report), markup=False, highlight=False)
+
+
+def summarise(report: Report) -> RenderableType:
+    """Return the summary as something rich can draw."""
+    return Group(*_parts(report))
+
+
+def _parts(report: Report) -> Iterator[RenderableType]:
+    outcome = report.decision.outcome
+    yield Text.assemble(
+        (outcome, f"bold {COLOURS[outcome]}"), f"  {printable(report.dataset.name)}"
+    )
+    for reason in report.decision.reasons:
+        line = Text.assemble("  ", (reason.outcome, COLOURS[reason.outcome]))
+        line.append(f" {reason.code}: {printable(reason.message, 600)}")
+        yield line
+    yield _counts(report)
+    for bad in report.dataset.bad_lines[:BAD_LINES_SHOWN]:
+        place = f", {printable(bad.field, 80)}" if bad.field else ""
+        found = f" (found {printable(bad.found, 80)})" if bad.found else ""
+        wanted = printable(bad.expected, 120)
+        yield Text(f"  line {bad.line}{place}: expected {wanted}{found}")
+    if report.findings:
+        yield _findings(report)
+    yield _drift(report)
+
+
+def _counts(report: Report) -> Text:
+    data = report.dataset
+    said = [f"{data.rows} rows, sha256 {data.sha256[:12] or '-'}"]
+    if data.bad_line_count:
+        said.append(f"{data.bad_line_count} unreadable")
+    for name, scores in report.scores.items():
+        unscored = f", {scores.unscored} unscored" if scores.unscored else ""
+        said.append(f"{name}: {scores.flagged} flagged{unscored}")
+    return Text("  " + " · ".join(said))
+
+
+def _findings(report: Report) -> Table:
+    worst = sorted(report.findings, key=lambda found: -found.score)[:FINDINGS_SHOWN]
+    title = f"{len(worst)} of {report.finding_count} findings, highest first"
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=True)
+    for head in ("line", "detector", "category", "score", "evidence"):
+        table.add_column(head, justify="right" if head in ("line", "score") else "left")
+    for found in worst:
+        table.add_row(
+            str(found.line),
+            Text(printable(found.detector, 40)),
+            Text(printable(found.category, 40)),
+            f"{found.score:.2f}",
+            Text(_evidence(found)),
+        )
+    return table
+
+
+def _evidence(found: FindingSection) -> str:
+    if found.evidence is None:
+        return ""
+    excerpt = printable(found.evidence.excerpt, 60)
+    said = printable(found.evidence.detail, 80)
+    return f"{said}: {excerpt}" if excerpt else said
+
+
+def _drift(report: Report) -> RenderableType:
+    drift = report.drift
+    if not drift.measured or drift.overall is None:
+        return Text(f"  drift not measured: {printable(drift.reason, 300)}")
+    table = Table(
+        title=Text("measured drift"), title_justify="left", box=None, pad_edge=True
+    )
+    for head in ("rate", "before", "after", "95% interval of the change", "n"):
+        table.add_column(head, justify="left" if head == "rate" else "right")
+    named: dict[str, RateSection | None] = {
+        "harmfulness": drift.overall,
+        "refusal": drift.refusal,
+        "over-refusal": drift.over_refusal,
+        "incoherent": drift.incoherent,
+    }
+    for name, rate in (*named.items(), *drift.categories.items()):
+        if rate is not None:
+            label = name if name in named else f"  {printable(name, 40)}"
+            table.add_row(Text(label), *rate_cells(rate))
+    return table
+
+
+def rate_cells(rate: RateSection) -> tuple[str, str, str, str]:
+    """Return before, after, interval of the change and n as text."""
+    low, high = rate.interval
+    return (
+        f"{rate.before:.1%}",
+        f"{rate.after:.1%}",
+        f"{low:+.1%} to {high:+.1%}",
+        str(rate.n),
+    )
