@@ -1,0 +1,1 @@
+"""How hostile bytes become rows, one module a step; entered by `detectors.reader`."""

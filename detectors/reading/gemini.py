@@ -1,0 +1,103 @@
+"""Gemini rows: `{systemInstruction?, contents: [{role, parts}], tools?}`."""
+
+from typing import Final
+
+from detectors.dataset import Message, Role
+from detectors.reading.content import Content, placeholder
+from detectors.reading.draft import Draft, Messages, check_turn, tools_text
+from detectors.reading.fault import RowFault, shown
+from detectors.reading.jsontext import canonical_json
+from detectors.reading.limits import Limits
+from detectors.reading.lookup import Object, as_list, as_object, as_text, required
+
+_ROLES: Final[dict[str, Role]] = {
+    "user": "user",
+    "model": "assistant",
+    "function": "tool",
+    "system": "system",
+}
+_KINDS: Final = (
+    "text",
+    "inlineData",
+    "fileData",
+    "functionCall",
+    "functionResponse",
+    "executableCode",
+    "codeExecutionResult",
+)
+
+
+def read_gemini(row: Object, limits: Limits) -> Draft:
+    """Read the turns; a function's response becomes a tool message."""
+    turns = as_list(row["contents"], "contents")
+    messages = tuple(_read_turn(t, f"contents[{i}]") for i, t in enumerate(turns))
+    system = _system(row.get("systemInstruction", row.get("system_instruction")))
+    tools = tools_text(row.get("tools"), "tools", limits)
+    return Draft(system + messages, tools=tools, field="contents")
+
+
+def _system(value: object) -> Messages:
+    if value is None:
+        return ()
+    field = "systemInstruction"
+    if isinstance(value, str):
+        return (Message("system", value),)
+    content, _, _ = _read_parts(as_object(value, field), field)
+    return (Message("system", content.text, unjudged_parts=content.unjudged),)
+
+
+def _read_turn(value: object, field: str) -> Message:
+    turn = as_object(value, field)
+    name = as_text(required(turn, "role", field), f"{field}.role")
+    if name not in _ROLES:
+        expected = "one of " + ", ".join(_ROLES)
+        raise RowFault("wrong_role", f"{field}.role", expected, shown(name))
+    content, calls, responded = _read_parts(turn, field)
+    role: Role = "tool" if responded and name == "user" else _ROLES[name]
+    message = Message(role, content.text, calls, unjudged_parts=content.unjudged)
+    check_turn(message, f"{field}.parts")
+    return message
+
+
+def _read_parts(turn: Object, field: str) -> tuple[Content, str, bool]:
+    """Content, canonical function calls, and whether a function responded."""
+    content, calls, responded = Content(), list[object](), False
+    parts = as_list(required(turn, "parts", field), f"{field}.parts")
+    for index, item in enumerate(parts):
+        place = f"{field}.parts[{index}]"
+        kind, value = _kind(as_object(item, place), place)
+        if kind == "functionCall":
+            calls.append(as_object(value, f"{place}.{kind}"))
+        else:
+            content += _read_part(kind, value, f"{place}.{kind}")
+        responded = responded or kind == "functionResponse"
+    return content, canonical_json(calls) if calls else "", responded
+
+
+def _kind(part: Object, field: str) -> tuple[str, object]:
+    camel = {_camel(key): value for key, value in part.items()}
+    found = [kind for kind in _KINDS if kind in camel]
+    if len(found) != 1:
+        expected = "a part with exactly one of " + ", ".join(_KINDS)
+        raise RowFault("unknown_part", field, expected, " and ".join(found) or "none")
+    return found[0], camel[found[0]]
+
+
+def _camel(key: str) -> str:
+    first, *rest = key.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _read_part(kind: str, value: object, field: str) -> Content:
+    if kind == "text":
+        return Content(as_text(value, field))
+    given = as_object(value, field)
+    if kind == "functionResponse":
+        return Content(canonical_json(given))
+    if kind == "executableCode":
+        return Content(as_text(required(given, "code", field), f"{field}.code"))
+    if kind == "codeExecutionResult":
+        return Content(as_text(given.get("output", ""), f"{field}.output"))
+    mime = given.get("mimeType", given.get("mime_type", ""))
+    family = as_text(mime, f"{field}.mimeType").split("/")[0]
+    return placeholder(family if family in ("image", "audio", "video") else "file")

@@ -1,0 +1,79 @@
+"""Single-turn rows: `prompt`/`completion`, Alpaca, and plain `text`."""
+
+from detectors.dataset import Message
+from detectors.reading.chat import read_messages
+from detectors.reading.draft import Draft, Messages, spoken_reply, tools_text
+from detectors.reading.fault import RowFault
+from detectors.reading.limits import Limits
+from detectors.reading.lookup import Object, as_list, as_text, required
+
+
+def read_prompt_completion(row: Object, limits: Limits) -> Draft:
+    """Read `{prompt, completion}`, each a string or a list of messages."""
+    if isinstance(row.get("label"), bool):
+        expected = "a row without a boolean label: unpaired preferences are not read"
+        raise RowFault("unsupported_field", "label", expected)
+    asked = said_before(required(row, "prompt"), "prompt")
+    reply = replied(row["completion"], "completion")
+    tools = tools_text(row.get("tools"), "tools", limits)
+    return Draft(_system(row) + asked + reply, tools=tools, field="completion")
+
+
+def read_alpaca(row: Object, limits: Limits) -> Draft:
+    """Read `{instruction, input?, output, system?, history?}`."""
+    instruction = as_text(required(row, "instruction"), "instruction")
+    given = as_text(row.get("input", ""), "input")
+    asked = "\n".join(text for text in (instruction, given) if text)
+    output = as_text(required(row, "output"), "output")
+    return Draft(
+        _system(row)
+        + _history(row)
+        + _request(asked)
+        + (spoken_reply(output, "output"),),
+        field="output",
+    )
+
+
+def read_text(row: Object, limits: Limits) -> Draft:
+    """Read `{text}`: one trained assistant message, with no request before it."""
+    return Draft((spoken_reply(as_text(row["text"], "text"), "text"),), field="text")
+
+
+def said_before(value: object, field: str) -> Messages:
+    """Return what a prompt says: a string is one user message, "" is none."""
+    if isinstance(value, str):
+        return _request(value)
+    return read_messages(value, field)
+
+
+def replied(value: object, field: str) -> Messages:
+    """Return what a completion says: a string is one assistant message."""
+    if isinstance(value, str):
+        return (spoken_reply(value, field),)
+    return read_messages(value, field)
+
+
+def _request(text: str) -> Messages:
+    return (Message("user", text),) if text else ()
+
+
+def _system(row: Object) -> Messages:
+    text = as_text(row.get("system", ""), "system")
+    return (Message("system", text),) if text else ()
+
+
+def _history(row: Object) -> Messages:
+    """Earlier (request, reply) pairs, as some Alpaca-style trainers read them."""
+    pairs = row.get("history")
+    if pairs is None or pairs == []:
+        return ()
+    found: list[Message] = []
+    for index, pair in enumerate(as_list(pairs, "history")):
+        field = f"history[{index}]"
+        turns = as_list(pair, field)
+        if len(turns) != 2:
+            expected = "a request and a reply"
+            raise RowFault("wrong_type", field, expected, f"{len(turns)} items")
+        found.extend(_request(as_text(turns[0], f"{field}[0]")))
+        found.append(spoken_reply(as_text(turns[1], f"{field}[1]"), f"{field}[1]"))
+    return tuple(found)
