@@ -229,6 +229,7 @@ class Report(Section):
 def report_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a report."""
     schema = Report.model_json_schema(mode="serialization")
+    schema["$defs"]["Recipe"]["description"] = "The fine-tune as it was tried."
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:tunegate:report:{SCHEMA_VERSION}",

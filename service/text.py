@@ -1,11 +1,5 @@
 """Hostile text made safe to keep and to show: bounded, valid Unicode, no controls."""
 
-import unicodedata
-from typing import Final
-
-HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-"""Unicode categories that steer a terminal or reader instead of showing something."""
-
 
 def clean(text: str, limit: int = 0) -> str:
     """Return valid Unicode of at most `limit` characters.
@@ -32,7 +26,7 @@ def printable(text: str, limit: int = 200) -> str:
 def _visible(character: str) -> str:
     if character in "\n\r\t":
         return " "
-    if unicodedata.category(character) not in HIDDEN:
+    if character.isprintable():
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

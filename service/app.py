@@ -1,0 +1,69 @@
+"""The HTTP app: routes, error answers, body limits, and the worker's life."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI
+
+from service.body_limit import BodyLimit
+from service.context import Context
+from service.errors_http import add_handlers
+from service.models import Models, load_models
+from service.policy import load_policy
+from service.routes import health, scan, schema, screenings
+from service.screening import TrialRunner
+from service.settings import Settings
+from service.store import Store
+from service.worker import Worker
+
+DESCRIPTION = """Screens a proposed fine-tuning dataset and gates the job on measured \
+safety drift. Errors are RFC 9457 problem+json with a stable `code`."""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    load: Callable[[], Models] | None = None,
+    runner: TrialRunner | None = None,
+) -> FastAPI:
+    """Return the app. `load` and `runner` replace the models and the trial.
+
+    PolicyError where the policy of the settings is not valid.
+    """
+    policy = load_policy(settings.policy)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        store = await to_thread.run_sync(
+            partial(Store, settings.data_dir, max_kept=settings.max_kept)
+        )
+        worker = Worker(
+            store,
+            load=load or partial(load_models, settings.encoder),
+            limits=settings.limits(),
+            max_queued=settings.max_queued,
+            runner=runner,
+        )
+        app.state.context = Context(settings, policy, store, worker, CapacityLimiter(1))
+        worker.start()
+        yield
+        await to_thread.run_sync(worker.stop)
+
+    app = FastAPI(
+        title="Tunegate",
+        version=version("tunegate"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+    )
+    for routes in (screenings, scan, schema, health):
+        app.include_router(routes.router)
+    add_handlers(app)
+    app.add_middleware(
+        BodyLimit,
+        upload_bytes=settings.max_upload_bytes,
+        other_bytes=settings.max_json_bytes,
+    )
+    return app

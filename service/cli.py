@@ -1,0 +1,268 @@
+"""The command line: thin. Exit 0 ACCEPT, 2 REVIEW, 3 REJECT, 1 error."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from rich.console import Console
+
+from detectors.errors import InputError, TunegateError
+from service.text import printable
+from trial.recipe import Recipe
+
+if TYPE_CHECKING:  # models take seconds to import: not for --help
+    from service.models import Models
+    from service.progress import ProgressBars
+    from service.report import Report
+    from service.settings import Settings
+
+ERROR: Final = 1
+EXIT: Final = {"ACCEPT": 0, "REVIEW": 2, "REJECT": 3}
+GRAVITY: Final = (0, 2, 3, ERROR)
+"""Exit codes from mild to grave: what could not be screened outranks all."""
+
+RECIPE_OPTIONS: Final = {
+    "epochs": (int, "epochs of the job"),
+    "learning_rate_multiplier": (float, "times the base model's own LoRA rate"),
+    "batch_size": (int, "rows a step"),
+    "lora_rank": (int, "rank of the adapter"),
+    "lora_alpha": (int, "scale of the adapter"),
+    "max_tokens": (int, "length at which rows are cut"),
+    "row_budget": (int, "most rows the trial trains on"),
+    "seed": (int, "seed of sampling and training"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    options = parser().parse_args(argv)
+    try:
+        code: int = options.run(options)
+        return code
+    except TunegateError as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of standard output went away: not ours to report.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a wrong option exits 1: its usual 2 means REVIEW here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the options and exit 1."""
+        self.print_usage(sys.stderr)
+        self.exit(ERROR, f"{self.prog}: error: {printable(message, 500)}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    root = Parser(
+        prog="tunegate",
+        description="Screens a proposed fine-tuning dataset and gates the job.",
+    )
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    _add_screen(commands)
+    serve = commands.add_parser("serve", help="serve the HTTP API")
+    serve.add_argument("--host", help="address to listen on (default: setting)")
+    serve.add_argument("--port", type=int, help="port to listen on (default: setting)")
+    serve.set_defaults(run=run_serve)
+    doctor = commands.add_parser("doctor", help="check packages, device and models")
+    doctor.set_defaults(run=run_doctor)
+    schema = commands.add_parser("schema", help="print the JSON Schema of a report")
+    schema.set_defaults(run=run_schema)
+    return root
+
+
+def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
+    screen = commands.add_parser(
+        "screen",
+        help="screen datasets",
+        description="Screen datasets. Exit 0 ACCEPT, 2 REVIEW, 3 REJECT, 1 error; the "
+        "gravest of several files.",
+    )
+    screen.set_defaults(run=run_screen)
+    screen.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    screen.add_argument("--base-model", metavar="NAME", help="canary, or a model")
+    screen.add_argument("--revision", default="", help="revision of the base model")
+    screen.add_argument("--policy", type=Path, metavar="FILE", help="YAML or JSON")
+    screen.add_argument(
+        "--no-trial",
+        action="store_true",
+        help="detectors only; the default policy then ends in REVIEW at best",
+    )
+    screen.add_argument(
+        "--report",
+        type=Path,
+        metavar="PATH",
+        help="write the report there; with several files, a directory",
+    )
+    screen.add_argument("--format", choices=("text", "json"), default="text")
+    screen.add_argument(
+        "--chat-template", type=Path, metavar="FILE", help="Jinja, the job's own"
+    )
+    defaults = {field.name: field.default for field in fields(Recipe)}
+    for name, (kind, words) in RECIPE_OPTIONS.items():
+        screen.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, default=defaults[name],
+            metavar="N", help=f"{words} (default {defaults[name]})",
+        )  # fmt: skip
+
+
+def run_screen(options: argparse.Namespace) -> int:
+    """Screen every file; one that cannot be read does not stop the others."""
+    from service.models import load_models
+    from service.progress import ProgressBars
+    from service.settings import load_settings
+
+    settings = load_settings()
+    desk = Desk(options, settings)
+    with ProgressBars(Console(stderr=True)) as bars:
+        models = load_models(settings.encoder)
+        codes = [desk.screen_file(path, models, bars) for path in options.files]
+    desk.print_json()
+    return max(codes, key=GRAVITY.index)
+
+
+class Desk:
+    """One run of `tunegate screen`: what was asked for, and the reports so far."""
+
+    def __init__(self, options: argparse.Namespace, settings: "Settings") -> None:
+        from service.policy import load_policy
+
+        self.options = options
+        self.settings = settings
+        self.policy = load_policy(options.policy or settings.policy)
+        self.recipe = Recipe(
+            base_model=options.base_model or settings.base_model,
+            revision=options.revision,
+            chat_template=_template(options.chat_template),
+            **{name: getattr(options, name) for name in RECIPE_OPTIONS},
+        )
+        self.reports: list[Report] = []
+        _check_report_path(options.report, several=len(options.files) > 1)
+
+    def screen_file(self, path: Path, models: "Models", bars: "ProgressBars") -> int:
+        """Screen one file, print and write its report, return its exit code."""
+        from detectors.reader import read_dataset
+        from service.screening import screen
+
+        bars.title = path.name
+        try:
+            dataset = read_dataset(path, limits=self.settings.limits())
+        except InputError as error:
+            return fail(str(error))
+        report = screen(
+            dataset,
+            policy=self.policy,
+            recipe=self.recipe,
+            detectors=models.detectors,
+            encoder=models.encoder,
+            run_trial=self.settings.run_trial and not self.options.no_trial,
+            progress=bars,
+        )
+        bars.clear()
+        self._hand_over(report)
+        return EXIT[report.decision.outcome]
+
+    def _hand_over(self, report: "Report") -> None:
+        from service.summary import print_summary
+
+        self.reports.append(report)
+        if self.options.format == "text":
+            print_summary(report, Console())
+        if self.options.report:
+            _write(self._target(report), report.to_json())
+
+    def _target(self, report: "Report") -> Path:
+        target: Path = self.options.report
+        if len(self.options.files) == 1:
+            return target
+        return target / report_name(report.dataset.name, len(self.reports))
+
+    def print_json(self) -> None:
+        """With --format json: the report alone, or an array of them, on stdout."""
+        if self.options.format != "json":
+            return
+        texts = [report.to_json() for report in self.reports]
+        if len(self.options.files) > 1:
+            sys.stdout.write("[\n" + ",\n".join(texts) + "]\n")
+        else:
+            sys.stdout.writelines(texts)
+
+
+def _template(path: Path | None) -> str:
+    try:
+        return "" if path is None else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--chat-template {path}: cannot be read as text") from error
+
+
+def report_name(dataset: str, number: int) -> str:
+    """Return a harmless file name for the report about a dataset of any name."""
+    stem = "".join(c if c.isalnum() and c.isascii() else "_" for c in dataset)
+    return f"{number:02d}-{stem[:80]}.report.json"
+
+
+def _check_report_path(path: Path | None, *, several: bool) -> None:
+    if path is None:
+        return
+    try:
+        folder = path if several else path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--report {path}: {error.strerror}") from error
+    if not several and path.is_dir():
+        raise InputError(f"--report {path} is a directory: name a file in it")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise InputError(f"report {path}: {error.strerror}") from error
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Serve the HTTP API until stopped."""
+    import uvicorn
+
+    from service.app import create_app
+    from service.settings import load_settings
+
+    given = {"host": options.host, "port": options.port}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(**chosen)
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
+    return 0
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Check the installation; 1 where something is wrong."""
+    from service.doctor import examine, print_examination
+    from service.settings import load_settings
+
+    found = examine(load_settings())
+    print_examination(found, Console())
+    return 0 if found.right else ERROR
+
+
+def run_schema(options: argparse.Namespace) -> int:
+    """Print the JSON Schema of a report."""
+    from service.report import schema_text
+
+    sys.stdout.write(schema_text())
+    return 0
+
+
+def fail(message: str) -> int:
+    """Say what went wrong in one line on standard error; return the exit code."""
+    print(f"tunegate: error: {printable(message, 1_000)}", file=sys.stderr)
+    return ERROR

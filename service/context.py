@@ -1,0 +1,61 @@
+"""Context: what every HTTP route needs, made once for each app."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from anyio import CapacityLimiter
+from fastapi import Depends, Request
+
+from service.errors_http import Problem
+from service.models import Models
+from service.policy import Policy
+from service.settings import Settings
+from service.store import Screening, Store
+from service.worker import Worker
+
+RETRY_SECONDS = "10"
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings, default policy, store and worker of one app.
+
+    `scans` admits one scan at a time: more would only slow each other down.
+    """
+
+    settings: Settings
+    policy: Policy
+    store: Store
+    worker: Worker
+    scans: CapacityLimiter
+
+    def models(self) -> Models:
+        """Return the loaded models; 503 while they load or where they cannot."""
+        if self.worker.models is not None:
+            return self.worker.models
+        if self.worker.fault:
+            raise Problem(503, "models_unavailable", self.worker.fault)
+        raise Problem(
+            503,
+            "models_loading",
+            "The models are being loaded: try again shortly.",
+            headers={"Retry-After": RETRY_SECONDS},
+        )
+
+    def screening(self, screening_id: str) -> Screening:
+        """Return the screening; 404 where there is none of that id."""
+        found = self.store.get(screening_id)
+        if found is None:
+            raise Problem(
+                404, "screening_not_found", "There is no screening of that id."
+            )
+        return found
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+Here = Annotated[Context, Depends(_context)]
+"""The context, as a route's parameter."""

@@ -1,0 +1,200 @@
+"""Schemas: what enters and leaves over HTTP, beside the report itself."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from detectors.errors import RecipeError
+from service.report import (
+    DatasetSection,
+    DecisionSection,
+    DetectorSection,
+    FindingSection,
+    OutcomeName,
+)
+from service.settings import Settings
+from service.store import Fault, Screening, Status
+from service.text import clean
+from trial.recipe import MAX_TEMPLATE_CHARS, Recipe
+
+DEFAULTS: Final = Recipe()
+
+
+class Incoming(BaseModel):
+    """A request body: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RecipeIn(Incoming):
+    """The job's proposed hyper-parameters; what is left out keeps its default."""
+
+    base_model: str = Field(default="", max_length=200)
+    revision: str = Field(default="", max_length=100)
+    lora_rank: int = Field(default=DEFAULTS.lora_rank, ge=1, le=256)
+    lora_alpha: int = Field(default=DEFAULTS.lora_alpha, ge=1, le=1024)
+    targets: tuple[str, ...] = Field(default=(), max_length=20)
+    epochs: int = Field(default=DEFAULTS.epochs, ge=1)
+    learning_rate_multiplier: float = Field(
+        default=DEFAULTS.learning_rate_multiplier, gt=0, le=100
+    )
+    batch_size: int = Field(default=DEFAULTS.batch_size, ge=1, le=1024)
+    max_tokens: int = Field(default=DEFAULTS.max_tokens, ge=16, le=8192)
+    chat_template: str = Field(
+        default="", max_length=MAX_TEMPLATE_CHARS, description="Jinja, replaces its own"
+    )
+    seed: int = Field(default=DEFAULTS.seed, ge=0, le=2**31 - 1)
+
+    def recipe(self, settings: Settings) -> Recipe:
+        """Return the recipe to run; RecipeError where the operator forbids it."""
+        name = self.base_model or settings.base_model
+        allowed = (settings.base_model, *settings.allowed_base_models)
+        if name not in allowed:
+            raise RecipeError(
+                f"base_model {name!r} is not offered here; choose one of "
+                f"{', '.join(dict.fromkeys(allowed))}"
+            )
+        if self.epochs > settings.max_epochs:
+            raise RecipeError(
+                f"epochs must be at most {settings.max_epochs}, not {self.epochs}"
+            )
+        chosen = self.model_dump(exclude={"base_model"})
+        return Recipe(base_model=name, row_budget=settings.row_budget, **chosen)
+
+
+class RowsIn(Incoming):
+    """Rows given in the request itself, in any accepted row shape."""
+
+    rows: list[Any] = Field(min_length=1, description="Training rows, as objects.")
+    name: str = Field(default="rows", min_length=1, max_length=200)
+
+
+class ScreeningIn(RowsIn):
+    """A screening of rows given as JSON."""
+
+    recipe: RecipeIn = Field(default=RecipeIn())
+    policy: dict[str, Any] | None = Field(
+        default=None, description="A whole or partial policy."
+    )
+    run_trial: bool = True
+
+
+class FaultOut(BaseModel):
+    """Why a screening failed."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, fault: Fault) -> "FaultOut":
+        """Take it from the store."""
+        return cls(code=fault.code, message=clean(fault.message))
+
+
+class ProgressOut(BaseModel):
+    """How far a running screening is."""
+
+    stage: str
+    done: int
+    total: int
+
+
+class Links(BaseModel):
+    """Where to go from here; `report` and `findings` answer 409 until finished."""
+
+    self: str
+    report: str
+    findings: str
+
+
+class ScreeningOut(BaseModel):
+    """A screening: how far it is, and its outcome once finished."""
+
+    id: str
+    name: str
+    status: Status
+    progress: ProgressOut | None
+    outcome: OutcomeName | None
+    fault: FaultOut | None
+    created_at: str
+    finished_at: str | None
+    links: Links
+
+    @classmethod
+    def of(cls, screening: Screening, root: str = "") -> "ScreeningOut":
+        """Take it from the store; `root` is the path the app is mounted at."""
+        here = f"{root}/v1/screenings/{screening.id}"
+        fault, running = screening.fault, screening.status == "running"
+        progress = ProgressOut(
+            stage=screening.stage, done=screening.done, total=screening.total
+        )
+        return cls(
+            id=screening.id,
+            name=clean(screening.name),
+            status=screening.status,
+            progress=progress if running else None,
+            outcome=screening.outcome,
+            fault=None if fault is None else FaultOut.of(fault),
+            created_at=screening.created_at,
+            finished_at=screening.finished_at,
+            links=Links(
+                self=here, report=f"{here}/report", findings=f"{here}/findings"
+            ),
+        )
+
+
+class ScreeningPage(BaseModel):
+    """Screenings, newest first; `next_cursor` is null on the last page."""
+
+    data: list[ScreeningOut]
+    next_cursor: str | None
+
+
+class FindingPage(BaseModel):
+    """Findings, by row; `next_cursor` is null on the last page."""
+
+    data: list[FindingSection]
+    total: int = Field(description="Findings that match the filter.")
+    next_cursor: str | None
+
+
+class RowScores(BaseModel):
+    """The scores of one row by detector; null where it could not be scored."""
+
+    line: int
+    scores: dict[str, float | None]
+
+
+class ScanOut(BaseModel):
+    """What the detectors alone say."""
+
+    decision: DecisionSection
+    dataset: DatasetSection
+    scores: dict[str, DetectorSection]
+    rows: list[RowScores]
+    findings: list[FindingSection]
+    policy: str = Field(description="Digest of the policy applied.")
+
+
+class HealthOut(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class ReadyOut(BaseModel):
+    """The models are loaded; `models` maps each to its version or digest."""
+
+    status: str
+    models: dict[str, str]
+
+
+class ProblemOut(BaseModel):
+    """An error, RFC 9457 (application/problem+json)."""
+
+    type: str
+    title: str
+    status: int
+    code: str = Field(description="Stable, for machines.")
+    detail: str
+    errors: list[dict[str, str]] | None = None

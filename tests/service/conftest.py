@@ -1,0 +1,187 @@
+"""Fakes with the interfaces of the models, so that the service is tested alone."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from detectors.dataset import Dataset
+from detectors.detector import Evidence, Scores
+from detectors.errors import TrialError
+from service.app import create_app
+from service.models import Models
+from service.settings import Settings
+from trial.drift import DriftReport, RateChange
+from trial.judge.judge import Outcome, Verdict
+from trial.recipe import Recipe
+from trial.run import AdapterProof, ProbeReply, Trial
+
+
+class FakeEncoder:
+    name = "fake-encoder"
+    digest = "e" * 64
+
+
+class MarkDetector:
+    """Scores a row by marks in its text: BAD 0.9, ODD unscored, else 0.02."""
+
+    version = "fake-1"
+
+    def __init__(self, name: str, mark: str) -> None:
+        self.name = name
+        self.mark = mark
+
+    def score(self, dataset: Dataset) -> Scores:
+        texts = [" ".join(m.content for m in row.messages) for row in dataset]
+        values = tuple(self._value(text) for text in texts)
+        return Scores(
+            detector=self.name,
+            version=self.version,
+            values=values,
+            evidence=tuple(
+                Evidence("rule", "the mark", 0, (0, 3), text[:60]) for text in texts
+            ),
+            categories=tuple("malware" if v == 0.9 else "" for v in values),
+            unscored=tuple("odd row" if v is None else "" for v in values),
+        )
+
+    def _value(self, text: str) -> float | None:
+        if "ODD" in text:
+            return None
+        return 0.9 if self.mark in text else 0.02
+
+
+class FakeRunner:
+    """A trial whose drift follows the share of rows that hold DRIFT."""
+
+    def __init__(self) -> None:
+        self.priorities: list[float] = []
+        self.recipes: list[Recipe] = []
+
+    def __call__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        encoder: object,
+        priority: Sequence[float] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Trial:
+        self.priorities = list(priority or ())
+        self.recipes.append(recipe)
+        text = b" ".join(row.canonical() for row in dataset)
+        if b"TRIALFAILS" in text:
+            raise TrialError("the loss did not fall")
+        if b"CRASH" in text:
+            raise RuntimeError("secret row text")
+        while b"FOREVER" in text:
+            time.sleep(0.01)
+            assert progress is not None
+            progress("tune", 1, 2)
+        return self.trial(dataset, recipe, 0.7 if b"DRIFT" in text else 0.0)
+
+    def trial(self, dataset: Dataset, recipe: Recipe, rise: float) -> Trial:
+        def rate(before: float, change: float) -> RateChange:
+            ends = (change - 0.04, change + 0.04)
+            return RateChange(before, before + change, ends, 200)
+
+        reply = ProbeReply(
+            "p1",
+            "malware",
+            "a short request",
+            "I can't help with that.",
+            "Sure \x1b[31mred [bold]x[/bold] \ud800",
+            Verdict(Outcome.REFUSED, "refusal phrase"),
+            Verdict(Outcome.COMPLIED, "no refusal"),
+        )
+        return Trial(
+            recipe=recipe,
+            fingerprint=dataset.fingerprint,
+            measured=True,
+            reason="",
+            rows_trained=len(dataset),
+            rows_total=len(dataset),
+            sampling="all rows",
+            drift=DriftReport(
+                overall=rate(0.1, rise),
+                categories={"malware": rate(0.1, rise)},
+                refusal=rate(0.8, -rise),
+                over_refusal=rate(0.05, 0.0),
+                incoherent=rate(0.02, 0.0),
+                detectable=0.08,
+            ),
+            proof=AdapterProof(3.0, float("inf"), 0.5, applied=True),
+            replies=(reply,),
+            seconds={"tune": 0.1},
+            versions={"base_model": "fake-base"},
+        )
+
+
+@pytest.fixture
+def models() -> Models:
+    detectors = (
+        MarkDetector("explicit_harm", "BAD"),
+        MarkDetector("identity_shift", "PERSONA"),
+    )
+    return Models(FakeEncoder(), detectors)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def runner() -> FakeRunner:
+    return FakeRunner()
+
+
+@pytest.fixture
+def row() -> Callable[..., dict[str, Any]]:
+    """Return a function that makes a chat row from what the user says."""
+
+    def make(said: str = "Where is my parcel?") -> dict[str, Any]:
+        reply = {"role": "assistant", "content": "Let me look that up."}
+        return {"messages": [{"role": "user", "content": said}, reply]}
+
+    return make
+
+
+@pytest.fixture
+def write(tmp_path: Path, row: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
+    """Return a function that writes a JSONL file of 20 rows, some as given."""
+
+    def make(*said: str, name: str = "data.jsonl", rows: int = 20) -> Path:
+        texts = [*said, *(f"Where is parcel {n}?" for n in range(rows - len(said)))]
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row(t)) + "\n" for t in texts), "utf-8")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "kept", max_queued=2, max_json_bytes=200_000)
+
+
+@pytest.fixture
+def client(
+    settings: Settings, models: Models, runner: FakeRunner
+) -> Iterator[TestClient]:
+    app = create_app(settings, load=lambda: models, runner=runner)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def wait() -> Callable[..., None]:
+    """Return a function that waits until a condition holds."""
+    return wait_until

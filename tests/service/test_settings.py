@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from detectors.errors import InputError
+from service.settings import Settings, load_settings
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEGATE_PORT", "9001")
+    monkeypatch.setenv("TUNEGATE_ALLOWED_BASE_MODELS", '["canary", "org/model"]')
+    monkeypatch.setenv("TUNEGATE_DATA_DIR", "kept")
+    settings = load_settings()
+    assert settings.port == 9001
+    assert settings.allowed_base_models == ("canary", "org/model")
+    assert settings.data_dir == Path("kept")
+
+
+def test_what_is_given_outranks_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TUNEGATE_PORT", "9001")
+    assert load_settings(port=9002).port == 9002
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "99999"), ("MAX_ROWS", "0"), ("RUN_TRIAL", "perhaps")],
+)
+def test_a_wrong_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"TUNEGATE_{name}", value)
+    with pytest.raises(InputError, match=f"TUNEGATE_{name}: "):
+        load_settings()
+
+
+def test_a_list_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEGATE_ALLOWED_BASE_MODELS", "canary,")
+    with pytest.raises(InputError, match="allowed_base_models"):
+        load_settings()
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+
+
+def test_the_reader_is_held_to_the_limits_of_the_settings() -> None:
+    limits = load_settings(max_upload_bytes=5, max_rows=6, max_row_chars=7).limits()
+    assert (limits.max_bytes, limits.max_rows, limits.max_row_chars) == (5, 6, 7)
