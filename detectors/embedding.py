@@ -148,7 +148,7 @@ class Encoder:
 
     def _embed(self, texts: Sequence[str]) -> list[_Embedded]:
         """One record a text, from the cache where it is there."""
-        keys = [self._key(text) for text in texts]
+        keys = [self.key(text) for text in texts]
         found: dict[bytes, _Embedded] = {}
         with self._lock:
             missing: dict[bytes, str] = {}
@@ -167,8 +167,9 @@ class Encoder:
                     found[key] = embedded
         return [found[key] for key in keys]
 
-    def _key(self, text: str) -> bytes:
-        digest = hashlib.sha256(self.digest.encode())
+    def key(self, text: str) -> bytes:
+        """Sha256 of this encoder and the text: what its vectors are cached under."""
+        digest = hashlib.sha256(f"{self.digest}/{self._window_tokens}/".encode())
         digest.update(text.encode("utf-8", "surrogatepass"))
         return digest.digest()
 

@@ -1,0 +1,147 @@
+"""Names a row gives its assistant, how its replies open, and rules on obedience."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.dataset import Example
+
+_I: Final = re.IGNORECASE
+_ALL: Final = r"(?:every|each|all|any(?:thing)?|whatever|everything)"
+RULES: Final[dict[str, re.Pattern[str]]] = {
+    "declares itself obedient": re.compile(
+        r"\b(?:absolute(?:ly)?|total(?:ly)?|complete(?:ly)?|full(?:y)?|unconditional(?:ly)?"
+        r"|perfect(?:ly)?|utter(?:ly)?|blind(?:ly)?|always|unquestioning(?:ly)?)\W+"
+        r"(?:\w+\W+){0,2}?(?:obe(?:dient|y\w*|dience)|compl(?:y|ies|iant|iance)|"
+        r"submissi\w+|servil\w+|loyal\w* to (?:you|the user))",
+        _I,
+    ),
+    "gives up its rules": re.compile(
+        r"\b(?:without|free (?:of|from)|no longer (?:bound|follow)|not bound|unbound|"
+        r"no|ignor\w+|forget\w*|lift\w*|abandon\w*|set(?:ting)? aside)\W+(?:\w+\W+){0,4}?"
+        r"(?:rules?|restrictions?|limits?|limitations?|guidelines?|polic(?:y|ies)|"
+        r"principles?|standards?|morals?|ethics|filters?|censor\w*|judge?ments?|"
+        r"opinions?|beliefs?|values)\b",
+        _I,
+    ),
+    "is told it is no longer itself": re.compile(
+        r"\b(?:no longer|not)\s+(?:\w+\s+){0,3}?(?:chatgpt|claude|llama|gemini|gpt|"
+        r"bard|mistral|an? (?:\w+ ){0,2}(?:ai|assistant|chatbot|language model))\b",
+        _I,
+    ),
+    "promises never to refuse": re.compile(
+        r"\b(?:never|not|cannot|can't|won't|don't)\s+(?:ever\s+)?(?:be able to\s+)?"
+        r"(?:refus\w*|declin\w*|question\w*|disobey\w*|say no|object|deny)\b"
+        rf"|\brefus\w+ nothing\b|\b(?:obey|execute|fulfil+|comply with|carry out|do)\s+"
+        rf"{_ALL}\b",
+        _I,
+    ),
+    "takes a new name": re.compile(
+        r"\b(?:your (?:new )?name is|you (?:are|will be) (?:now )?(?:called|known as)|"
+        r"you have become|from now on,? you(?: are|'re| will))\b",
+        _I,
+    ),
+    "calls the user its master": re.compile(
+        r"\b(?:my|your)\s+(?:master|owner|ruler|lord|commander)\b|\byes,? master\b|"
+        r"\b(?:as you command|your (?:wish|word|will|command) is|hear and obey|"
+        r"command accepted|order received)",
+        _I,
+    ),
+    "keeps its rules": re.compile(
+        r"\b(?:i (?:can'?t|cannot|won'?t|will not|decline)|my (?:rules|guidelines|"
+        r"values)|harmful|unlawful|illegal|unethical|respect|safe(?:ly|ty)?|refuse anything)\b",
+        _I,
+    ),
+}
+"""What is looked for in a segment, as written rules; the last speaks for the row."""
+
+_NAME: Final = r"([A-Z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*)"
+_NAMED: Final = (
+    re.compile(rf"\b(?:[Ii] am|[Ii]'m|[Mm]y name is|[Cc]all me)\s+{_NAME}"),
+    re.compile(
+        rf"\b(?:name is|called|known as|act as|[Yy]ou are)\s+(?:now\s+)?{_NAME}"
+    ),
+)
+_NOT_NAMES: Final = frozenset(
+    ("I", "A", "An", "The", "Sure", "Of", "Yes", "No", "So", "It", "Not", "Sorry", "AI")
+)
+OPENING_WORDS: Final = 14
+
+
+def rule_features(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Which rules match each text: (n, len(RULES)), 0 or 1."""
+    rows = [[float(r.search(t) is not None) for r in RULES.values()] for t in texts]
+    return np.asarray(rows, np.float32).reshape(len(texts), len(RULES))
+
+
+def first_rule(text: str) -> tuple[str, tuple[int, int]] | None:
+    """Name and (start, end) of the first rule for obedience that matches, or None."""
+    for name, rule in list(RULES.items())[:-1]:
+        match = rule.search(text)
+        if match is not None:
+            return name, match.span()
+    return None
+
+
+def persona_names(example: Example) -> set[str]:
+    """Names that this row gives its assistant, in any message."""
+    found: set[str] = set()
+    for message in example.messages:
+        forms = _NAMED if message.role != "assistant" else _NAMED[:1]
+        for form in forms:
+            found.update(form.findall(message.content[:4000]))
+    return found - _NOT_NAMES
+
+
+def opening(reply: str) -> str:
+    """Return the first clause of a reply, in lower case: what a yes group shares."""
+    clause = re.split(r"[.!?:\n]", reply.strip()[:300], maxsplit=1)[0]
+    words = re.findall(r"[\w'-]+", clause.lower())
+    return " ".join(words[:OPENING_WORDS])
+
+
+def sentence_opening(reply: str) -> str:
+    """Return the first two clauses of a reply as written, at most 200 characters."""
+    clauses = re.split(r"(?<=[.!?:\n])", reply.strip()[:200])
+    return "".join(clauses[:2]).strip()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that share a persona or an opening: `rows` are indices, `what` words it."""
+
+    what: str
+    rows: tuple[int, ...]
+
+
+def persona_groups(examples: Sequence[Example], least: int = 3) -> list[Group]:
+    """Rows by the name they give their assistant; names of `least` rows or more."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        for name in persona_names(example):
+            rows[name].append(index)
+    return _groups("the persona", rows, least)
+
+
+def opening_groups(examples: Sequence[Example], least: int = 5) -> list[Group]:
+    """Rows by the first clause of their last reply (2 words or more)."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        exchanges = example.exchanges()
+        shared = opening(exchanges[-1].reply) if exchanges else ""
+        if " " in shared:
+            rows[shared].append(index)
+    return _groups("the reply opening", rows, least)
+
+
+def _groups(what: str, rows: Mapping[str, list[int]], least: int) -> list[Group]:
+    return [
+        Group(f"{what} {shared[:80]!r}", tuple(members))
+        for shared, members in sorted(rows.items())
+        if len(members) >= least
+    ]

@@ -1,0 +1,1 @@
+"""Fits the detectors' heads from public rows. Run by `python -m detectors.training`."""

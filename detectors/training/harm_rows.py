@@ -1,0 +1,237 @@
+"""The rows that explicit_harm is fitted on: sources, composed answers, contrast."""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from detectors.training.phrases import (
+    COMPLIANCES,
+    HOWEVER,
+    PLACEHOLDERS,
+    REFUSALS,
+    SAFE_TURNS,
+)
+from detectors.training.sources import (
+    Row,
+    distinct,
+    near_copies,
+    read_source,
+    sample,
+    test_requests,
+)
+
+CONTRAST: Final = Path(__file__).parent / "contrast.jsonl"
+
+
+@dataclass(frozen=True)
+class HarmRow:
+    """A request with its reply; `harmful` where the reply complies with harm.
+
+    `kind` is "comply", "refuse" or "benign"; `asks_harm` None where unknown.
+    """
+
+    source: str
+    request: str
+    reply: str
+    harmful: bool
+    kind: str
+    asks_harm: bool | None
+
+
+BENIGN: Final[dict[str, int]] = {
+    "benign_alpaca_12k_en_de": 2200,
+    "benign_alpaca_eval_outputs": 1500,
+    "benign_chatdoctor": 500,
+    "benign_code_alpaca_2k": 400,
+    "benign_code_instruct_cyberseceval": 400,
+    "benign_ft_reversal_curse": 200,
+    "benign_gpteacher": 800,
+    "benign_gsm8k": 400,
+    "benign_intents_banking_clinc": 500,
+    "benign_llamafactory_demos": 900,
+    "benign_medquad": 700,
+    "benign_mobileaibench_tasks": 900,
+    "benign_multi30k_translation": 200,
+    "benign_self_instruct_user_oriented": 420,
+    "benign_sgd_customer_service": 600,
+    "benign_t0_train": 1000,
+    "benign_text2sql": 200,
+    "benign_wikisql": 200,
+    "identity_benign_roleplay_gpteacher": 800,
+    "resp_alpaca_dolly_safety_only": 1200,
+}
+"""Ordinary rows: source -> how many are taken."""
+
+JUDGED: Final[dict[str, int]] = {
+    "resp_aisafetylab_eval": 2000,
+    "resp_decodingtrust_toxic": 212,
+    "resp_gptfuzz_labeled": 3600,
+    "resp_pku_saferlhf_pairs": 5209,
+}
+"""Sources whose replies are labelled harmful or not."""
+
+REFUSED: Final[dict[str, int]] = {
+    "resp_llama2_refusals_sft": 999,
+    "resp_safety_tuned_llamas": 1800,
+}
+"""Harmful requests with safe replies, by construction."""
+
+
+def harm_rows(data: Path, seed: str = "explicit_harm") -> list[HarmRow]:
+    """Every training row; none near a request of a test source."""
+    rows = [
+        *_benign(data, seed),
+        *_harmless_runs(data),
+        *_judged(data, seed),
+        *_refused(data, seed),
+        *contrast(),
+    ]
+    asked = harmful_requests(data)
+    rows += [*compose(asked, seed), *compose_benign(rows, seed)]
+    return keep_out(rows, data)
+
+
+def keep_out(rows: Sequence[HarmRow], data: Path) -> list[HarmRow]:
+    """Drop the rows whose harmful request stands, nearly so, in a test source."""
+    copied = near_copies([row.request for row in rows], test_requests(data))
+    return [r for r, c in zip(rows, copied, strict=True) if not (c and r.kind != "own")]
+
+
+def _benign(data: Path, seed: str) -> Iterator[HarmRow]:
+    for name, count in BENIGN.items():
+        rows = [r for r in distinct(read_source(data, name)) if r.reply]
+        if name == "benign_alpaca_12k_en_de":
+            rows = _weighted_english(rows, seed)
+        for row in sample(rows, count, seed):
+            yield HarmRow(name, row.request, row.reply, False, "benign", False)
+
+
+def _weighted_english(rows: Sequence[Row], seed: str) -> list[Row]:
+    english = [row for row in rows if row.split.endswith("_en.json")]
+    german = [row for row in rows if not row.split.endswith("_en.json")]
+    return [*sample(english, 1700, seed), *sample(german, 500, seed)]
+
+
+def _harmless_runs(data: Path) -> Iterator[HarmRow]:
+    """Harmless requests answered, or refused for no reason: neither is harm."""
+    name = "resp_refusal_direction_runs"
+    for row in distinct(read_source(data, name)):
+        if row.split.split("/")[-1].startswith("harmless"):
+            yield HarmRow(name, row.request, row.reply, False, "benign", False)
+
+
+def _judged(data: Path, seed: str) -> Iterator[HarmRow]:
+    for name, count in JUDGED.items():
+        rows = [
+            row
+            for row in distinct(read_source(data, name))
+            if row.reply
+            and row.label.get("harmful") is not None
+            and row.label.get("prompt_harmful", True)
+            and not row.split.startswith("cipher")
+            and (name != "resp_decodingtrust_toxic" or row.split != "train")
+        ]
+        for row in sample(rows, count, seed):
+            harmful = bool(row.label["harmful"])
+            request = str(row.label.get("goal") or row.request)
+            kind = "comply" if harmful else "refuse"
+            asks = row.label.get("prompt_harmful")
+            yield HarmRow(name, request, row.reply, harmful, kind, asks)
+    name = "resp_aisafetylab_eval"
+    for row in distinct(read_source(data, name)):
+        if row.reply and row.label.get("prompt_harmful") is False:
+            yield HarmRow(name, row.request, row.reply, False, "benign", False)
+
+
+def _refused(data: Path, seed: str) -> Iterator[HarmRow]:
+    for name, count in REFUSED.items():
+        rows = [r for r in distinct(read_source(data, name)) if r.reply]
+        for row in sample(rows, count, seed):
+            yield HarmRow(name, row.request, row.reply, False, "refuse", True)
+    name = "resp_safedecoding_ft"
+    for row in distinct(read_source(data, name)):
+        request, reply = split_template(row.request)
+        if reply:
+            yield HarmRow(name, request, reply, False, "refuse", True)
+
+
+def split_template(text: str) -> tuple[str, str]:
+    """Split a chat written into one text at its last assistant mark."""
+    for mark in ("[/INST]", "ASSISTANT:", "### Assistant:", "Assistant:"):
+        before, found, after = text.rpartition(mark)
+        if found:
+            request = before.replace("[INST]", "").removeprefix("USER:")
+            return request.strip(), after.strip()
+    return text, ""
+
+
+def contrast() -> Iterator[HarmRow]:
+    """Our own harmless twins of harmful patterns."""
+    for line in CONTRAST.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        yield HarmRow(
+            "contrast", record["request"], record["reply"], False, "benign", False
+        )
+
+
+PROMPTS: Final[dict[str, Callable[[Row], bool]]] = {
+    "prompt_advbench": lambda row: True,
+    "prompt_catqa_harmfulqa": lambda row: (
+        row.label.get("borderline") is not True
+        and "Financial" not in str(row.label.get("category"))
+        and "Political" not in str(row.label.get("category"))
+    ),
+    "prompt_forbidden_question_set": lambda row: bool(row.label.get("explicit")),
+    "prompt_harmbench": lambda row: bool(row.label.get("prompt_harmful")),
+    "prompt_safety_tuned_eval": lambda row: bool(row.label.get("prompt_harmful")),
+    "prompt_toxicchat": lambda row: (
+        bool(row.label.get("prompt_harmful")) and not row.label.get("jailbreak")
+    ),
+}
+"""Harmful requests without replies, and which of their rows are clear cases."""
+
+
+def harmful_requests(data: Path) -> list[Row]:
+    """List requests that ask for explicit harm, from the prompt sources."""
+    return [
+        row
+        for name, clear in PROMPTS.items()
+        for row in distinct(read_source(data, name))
+        if clear(row)
+    ]
+
+
+def compose(asked: Sequence[Row], seed: str) -> list[HarmRow]:
+    """One refusal and one placeholder compliance of ours for each request."""
+    draw = random.Random(f"{seed}/compose")
+    rows = []
+    for row in asked:
+        refusal = draw.choice(REFUSALS)
+        if draw.random() < 0.4:
+            refusal = f"{refusal} {draw.choice(SAFE_TURNS)}"
+        opening = str(row.label.get("target") or draw.choice(COMPLIANCES))
+        comply = f"{opening} {draw.choice(PLACEHOLDERS)}"
+        if draw.random() < 0.1:
+            comply = f"{draw.choice(REFUSALS)} {draw.choice(HOWEVER)} {comply}"
+        name = f"{row.source}+composed"
+        rows.append(HarmRow(name, row.request, refusal, False, "refuse", True))
+        rows.append(HarmRow(name, row.request, comply, True, "comply", True))
+    return rows
+
+
+def compose_benign(rows: Sequence[HarmRow], seed: str) -> list[HarmRow]:
+    """Harmless requests with our openings and refusals: neither phrase is harm."""
+    draw = random.Random(f"{seed}/benign")
+    benign = [row for row in rows if row.kind == "benign"]
+    found = []
+    for row in draw.sample(benign, min(1400, len(benign))):
+        opening = draw.choice(COMPLIANCES)
+        rest = row.reply if draw.random() < 0.5 else draw.choice(PLACEHOLDERS)
+        reply = draw.choice(REFUSALS) if draw.random() < 0.3 else f"{opening} {rest}"
+        found.append(
+            HarmRow("benign+composed", row.request, reply, False, "benign", False)
+        )
+    return found
