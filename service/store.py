@@ -179,7 +179,11 @@ class Store:
 
     def _load(self) -> None:
         read: list[Screening] = []
-        for path in self._folder.glob(f"scr_*/{RECORD}"):
+        for folder in self._folder.glob("scr_*"):
+            path = folder / RECORD
+            if not path.exists():  # stopped while the upload was arriving
+                shutil.rmtree(folder)
+                continue
             record = json.loads(path.read_text("utf-8"))
             fault = record.pop("fault")
             read.append(Screening(**record, fault=Fault(**fault) if fault else None))

@@ -2,9 +2,9 @@
 
 import json
 import logging
-import queue
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +61,10 @@ class Worker:
         self._load = load
         self._limits = limits
         self._runner = runner
-        self._jobs: queue.Queue[Job] = queue.Queue(max_queued)
-        self._stop = threading.Event()
+        self._max_queued = max_queued
+        self._waiting: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -71,32 +73,42 @@ class Worker:
 
     def stop(self, seconds: float = 30.0) -> None:
         """Cancel what runs and wait for the thread at most that long."""
-        self._stop.set()
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
         self._thread.join(seconds)
 
     @property
     def full(self) -> bool:
         """Whether a further job would be refused."""
-        return self._jobs.full()
+        return len(self._waiting) >= self._max_queued
 
     def submit(self, job: Job) -> None:
         """Queue a job; QueueFull where too many wait."""
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full as error:
-            raise QueueFull from error
+        with self._wake:
+            if self.full:
+                raise QueueFull
+            self._waiting.append(job)
+            self._wake.notify()
+
+    def drop(self, screening_id: str) -> None:
+        """Take a job that still waits out of the queue."""
+        with self._wake:
+            left = [job for job in self._waiting if job.screening_id != screening_id]
+            self._waiting = deque(left)
 
     def _work(self) -> None:
         try:
             self.models = self._load()
         except Exception as error:
             self.fault = explain(error).message
-        while not self._stop.is_set():
-            try:
-                job = self._jobs.get(timeout=0.2)
-            except queue.Empty:
-                continue
+        while (job := self._next()) is not None:
             self._run(job)
+
+    def _next(self) -> Job | None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._waiting or self._stopping)
+            return None if self._stopping else self._waiting.popleft()
 
     def _run(self, job: Job) -> None:
         try:
@@ -115,7 +127,7 @@ class Worker:
 
         def progress(stage: str, done: int, total: int) -> None:
             listed = self._store.move(job.screening_id, stage, done, total)
-            if self._stop.is_set() or not listed:
+            if self._stopping or not listed:
                 raise Cancelled
 
         progress("read", 0, 1)

@@ -244,6 +244,7 @@ def _place(cursor: str) -> int:
 async def delete_screening(screening_id: str, here: Here) -> Response:
     """Delete a screening with its upload and report; a running one is cancelled."""
     here.screening(screening_id)
+    here.worker.drop(screening_id)
     await to_thread.run_sync(here.store.delete, screening_id)
     return Response(status_code=204)
 
