@@ -143,7 +143,7 @@ def _tool_calls(given: Object, field: str) -> str:
     if given.get("function_call"):
         place = f"{field}.function_call"
         calls.append(_checked_function(given["function_call"], place))
-    return canonical_json(calls) if calls else ""
+    return canonical_json(calls, f"{field}.tool_calls") if calls else ""
 
 
 def _checked_call(value: object, field: str) -> Object:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from detectors.dataset import BadLine
 from detectors.errors import DatasetError
 from detectors.reading.cell import with_json_cells
+from detectors.reading.columntype import check_column_type, weight
 from detectors.reading.fault import RowFault, shown
 from detectors.reading.jsontext import check_strings, strings, too_long
 from detectors.reading.limits import Limits
@@ -20,9 +21,18 @@ PARQUET: Final = b"PAR1"
 ARROW_FILE: Final = b"ARROW1"
 ARROW_STREAM: Final = b"\xff\xff\xff\xff"
 _BATCH_ROWS: Final = 64
-_BROKEN: Final = (pa.ArrowException, OSError, ValueError, TypeError, MemoryError)
-"""What Arrow raises over corrupt input; IndexError and KeyError come as ArrowException.
-"""
+_BROKEN: Final = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+)
+"""What Arrow raises over corrupt input and over values that Python cannot hold."""
+
+Value = dict[str, object]
 
 
 def columnar_records(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLine]:
@@ -35,17 +45,22 @@ def columnar_records(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLin
     decoded = 0
     try:
         for batch in _batches(file, limits):
-            decoded += batch.nbytes
-            if decoded > limits.max_bytes:
-                raise DatasetError(
-                    f"the table takes more than {limits.max_bytes} bytes once decoded; "
-                    "split it or raise max_bytes"
-                )
-            for value in _values(batch):
-                yield _record(value, next(rows), limits)
+            for heavy, values in _values(batch, limits):
+                decoded += heavy
+                _check_decoded(decoded, limits)
+                for value in values:
+                    yield _record(value, next(rows), limits)
     except _BROKEN as error:
         found = shown(_first_line(error))
         yield BadLine(next(rows), "corrupt_file", "", "readable column data", found)
+
+
+def _check_decoded(decoded: int, limits: Limits) -> None:
+    if decoded > limits.max_bytes:
+        raise DatasetError(
+            f"the table takes more than {limits.max_bytes} bytes once decoded; "
+            "split it or raise max_bytes"
+        )
 
 
 def _batches(file: BinaryIO, limits: Limits) -> Iterator[pa.RecordBatch]:
@@ -101,36 +116,35 @@ def _columns(schema: pa.Schema, limits: Limits) -> list[str]:
             "messages, conversations, contents, prompt and completion, or text"
         )
     for name in known:
-        _check_type(schema.field(name).type, limits.max_nesting, name)
+        check_column_type(schema.field(name).type, limits.max_nesting, name)
     return known
 
 
-def _check_type(kind: pa.DataType, levels: int, column: str) -> None:
-    if levels < 0:
-        raise DatasetError(f"column {shown(column)} nests deeper than max_nesting")
-    names = [kind.field(i).name for i in range(kind.num_fields)]
-    if pa.types.is_struct(kind) and len(set(names)) != len(names):
-        raise DatasetError(f"column {shown(column)} names a field twice")
-    for i in range(kind.num_fields):
-        _check_type(kind.field(i).type, levels - 1, column)
+def _values(
+    batch: pa.RecordBatch, limits: Limits
+) -> Iterator[tuple[int, list[Value | RowFault]]]:
+    """Weight and rows of a batch; what is invalid or too heavy is halved until alone.
 
-
-def _values(batch: pa.RecordBatch) -> Iterator[dict[str, object] | RowFault]:
-    """Rows of a batch; what is invalid is narrowed down by halving.
-
-    Arrow files are not checked on opening: offsets may point outside the buffers.
+    Nothing may touch the batch before `validate`: Arrow files are not checked on
+    opening, and their offsets may point anywhere in memory.
     """
+    if not batch.num_rows:
+        return
     try:
         batch.validate(full=True)
+        heavy = sum(weight(column, limits.max_row_bytes) for column in batch.columns)
+        if heavy <= limits.max_row_bytes:
+            yield heavy, batch.to_pylist()
+            return
+        fault = too_long(limits)
     except _BROKEN as error:
-        if batch.num_rows > 1:
-            middle = batch.num_rows // 2
-            yield from _values(batch.slice(0, middle))
-            yield from _values(batch.slice(middle))
-        elif batch.num_rows == 1:
-            yield _invalid(error)
+        fault = _invalid(error)
+    if batch.num_rows == 1:
+        yield 0, [fault]
         return
-    yield from batch.to_pylist()
+    middle = batch.num_rows // 2
+    yield from _values(batch.slice(0, middle), limits)
+    yield from _values(batch.slice(middle), limits)
 
 
 def _invalid(error: Exception) -> RowFault:
@@ -140,9 +154,7 @@ def _invalid(error: Exception) -> RowFault:
     return RowFault("corrupt_row", "", "valid column data", shown(reason))
 
 
-def _record(
-    value: dict[str, object] | RowFault, row: int, limits: Limits
-) -> Record | BadLine:
+def _record(value: Value | RowFault, row: int, limits: Limits) -> Record | BadLine:
     if isinstance(value, RowFault):
         return value.at(row)
     try:

@@ -43,4 +43,4 @@ def tools_text(value: object, field: str, limits: Limits) -> str:
         return ""
     if not isinstance(value, list | dict):
         raise RowFault("wrong_type", field, "a list of tool definitions")
-    return canonical_json(value)
+    return canonical_json(value, field)

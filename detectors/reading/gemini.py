@@ -71,7 +71,8 @@ def _read_parts(turn: Object, field: str) -> tuple[Content, str, bool]:
         else:
             content += _read_part(kind, value, f"{place}.{kind}")
         responded = responded or kind == "functionResponse"
-    return content, canonical_json(calls) if calls else "", responded
+    said = canonical_json(calls, f"{field}.parts") if calls else ""
+    return content, said, responded
 
 
 def _kind(part: Object, field: str) -> tuple[str, object]:
@@ -93,7 +94,7 @@ def _read_part(kind: str, value: object, field: str) -> Content:
         return Content(as_text(value, field))
     given = as_object(value, field)
     if kind == "functionResponse":
-        return Content(canonical_json(given))
+        return Content(canonical_json(given, field))
     if kind == "executableCode":
         return Content(as_text(required(given, "code", field), f"{field}.code"))
     if kind == "codeExecutionResult":

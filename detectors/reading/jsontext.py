@@ -97,11 +97,17 @@ def strings(value: object) -> Iterator[str]:
             stack.extend(item)
 
 
-def canonical_json(value: object) -> str:
-    """Return ASCII JSON with sorted keys; a null in an object counts as absent."""
-    return json.dumps(
-        _without_nulls(value), sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
+def canonical_json(value: object, field: str) -> str:
+    """Return ASCII JSON with sorted keys; a null in an object counts as absent.
+
+    RowFault naming `field` where a table brought in bytes, dates or NaN.
+    """
+    plain = _without_nulls(value)
+    try:
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        found = shown(str(error))
+        raise RowFault("wrong_type", field, "values JSON knows", found) from None
 
 
 def too_long(limits: Limits, field: str = "") -> RowFault:
