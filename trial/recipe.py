@@ -1,11 +1,14 @@
 """What a trial runs: base model and hyper-parameters, checked and reproducible."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from detectors.errors import RecipeError
 
-CANARY = "canary"
+CANARY: Final = "canary"
 """The name that stands for the built-in trial model."""
+
+MAX_TEMPLATE_CHARS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,7 @@ class Recipe:
     a 7B model needs 1e-4, so an absolute rate does not carry over. `targets` empty
     means: found in the model. `max_tokens` is the length at which rows are cut.
     `row_budget` bounds the rows trained on; the sampling rule is in `trial.sample`.
+    `chat_template` (Jinja) replaces the base model's own, "" keeps it.
     """
 
     base_model: str = CANARY
@@ -30,6 +34,7 @@ class Recipe:
     max_tokens: int = 256
     row_budget: int = 1000
     seed: int = 0
+    chat_template: str = ""
 
     def __post_init__(self) -> None:
         for name in ("lora_rank", "lora_alpha", "epochs", "batch_size", "row_budget"):
@@ -37,6 +42,8 @@ class Recipe:
                 raise RecipeError(
                     f"{name} must be at least 1, not {getattr(self, name)}"
                 )
+        if len(self.chat_template) > MAX_TEMPLATE_CHARS:
+            raise RecipeError(f"chat_template exceeds {MAX_TEMPLATE_CHARS} characters")
         if self.max_tokens < 16:
             raise RecipeError(f"max_tokens must be at least 16, not {self.max_tokens}")
         if not 0.0 < self.learning_rate_multiplier <= 100.0:

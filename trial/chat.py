@@ -1,0 +1,214 @@
+"""From an example to token ids: the model's chat template, loss on trained replies."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, Final
+
+from jinja2.exceptions import TemplateError
+from transformers import PreTrainedTokenizerFast
+
+from detectors.dataset import Example, Message
+
+MAX_WINDOWS: Final = 2
+"""Windows a row longer than max_tokens is cut into; what lies after is not trained."""
+
+_WORD: Final = "tunegatesentinel"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSequence:
+    """Token ids and, aligned, whether the loss counts each token as a target."""
+
+    ids: tuple[int, ...]
+    trained: tuple[bool, ...]
+
+    @property
+    def target_count(self) -> int:
+        """How many tokens are predicted for the loss (the first never is)."""
+        return sum(self.trained[1:])
+
+
+class Renderer:
+    """Renders conversations with one tokenizer's chat template.
+
+    What the template cannot say is rewritten first, in words: a system message where
+    the template drops or refuses it is put before the first user turn; tool calls and
+    tool results become text of the assistant and of the user; consecutive turns of one
+    role are joined where the template insists that roles alternate.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.tokenizer = tokenizer
+        self._says_system = self._keeps(
+            {"role": "system", "content": _WORD}, {"role": "user", "content": "a"}
+        )
+        call = {"type": "function", "function": {"name": _WORD, "arguments": {}}}
+        self._says_tools = self._keeps(
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": f"{_WORD}2"},
+            words=(_WORD, f"{_WORD}2"),
+        )
+
+    def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Token ids of the conversation up to where the assistant speaks next."""
+        text = self._template(self._plain(messages), prompt=True)
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def training_sequences(
+        self, example: Example, max_tokens: int
+    ) -> tuple[TokenSequence, ...]:
+        """Token sequences to train on; empty where no trained reply can be rendered.
+
+        One sequence a row where the template is prefix-stable (the text up to a turn
+        does not change when later turns follow). Else, as with templates that drop the
+        reasoning of earlier turns, one sequence for each trained reply, ending there.
+        A sequence over `max_tokens` is cut into windows, see `cut`.
+        """
+        try:
+            turns = self._plain(example.messages)
+            texts = self._spans(turns)
+        except (TemplateError, TypeError, ValueError):
+            turns = _alternate(self._plain(example.messages, flat=True))
+            try:
+                texts = self._spans(turns)
+            except (TemplateError, TypeError, ValueError):
+                return ()
+        found = (self._encode(text, spans) for text, spans in texts)
+        cuts = (window for one in found for window in cut(one, max_tokens))
+        return tuple(window for window in cuts if window.target_count)
+
+    def _spans(
+        self, turns: list[dict[str, Any]]
+    ) -> list[tuple[str, list[tuple[int, int]]]]:
+        """(text, character spans of the trained replies) of each sequence."""
+        whole = self._template(turns)
+        spans: list[tuple[int, int]] = []
+        alone: list[tuple[str, list[tuple[int, int]]]] = []
+        for k, turn in enumerate(turns):
+            if turn["role"] != "assistant" or not turn["_trained"]:
+                continue
+            prompt = self._template(turns[:k], prompt=True) if k else ""
+            spoken = self._template(turns[: k + 1])
+            # A generation prompt may open a reasoning block that finished turns lack:
+            # the reply starts where the two texts part.
+            start = _common_prefix(prompt, spoken)
+            spans.append((start, len(spoken)))
+            alone.append((spoken, [(start, len(spoken))]))
+            if not whole.startswith(spoken):
+                whole = ""
+        return [(whole, spans)] if whole and spans else alone
+
+    def _encode(self, text: str, spans: Sequence[tuple[int, int]]) -> TokenSequence:
+        coded = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True
+        )
+        trained = [
+            any(low <= start and end <= high for low, high in spans) and end > start
+            for start, end in coded["offset_mapping"]
+        ]
+        return TokenSequence(tuple(coded["input_ids"]), tuple(trained))
+
+    def _template(self, turns: Sequence[dict[str, Any]], prompt: bool = False) -> str:
+        bare = [{k: v for k, v in t.items() if k != "_trained"} for t in turns]
+        return str(
+            self.tokenizer.apply_chat_template(
+                bare, tokenize=False, add_generation_prompt=prompt
+            )
+        )
+
+    def _keeps(self, *turns: dict[str, Any], words: Sequence[str] = (_WORD,)) -> bool:
+        try:
+            text = self._template(turns).lower()
+        except (TemplateError, TypeError, ValueError, KeyError):
+            return False
+        return all(word in text for word in words)
+
+    def _plain(
+        self, messages: Sequence[Message], flat: bool = False
+    ) -> list[dict[str, Any]]:
+        kept = messages if self._says_system and not flat else _fold_system(messages)
+        tools = self._says_tools and not flat
+        return [_with_tools(m) if tools else _as_text(m) for m in kept]
+
+
+def cut(sequence: TokenSequence, max_tokens: int) -> tuple[TokenSequence, ...]:
+    """Cut a sequence into at most MAX_WINDOWS windows of `max_tokens`.
+
+    Each window starts a quarter of its length before the first reply token not yet
+    covered, so that a reply keeps the end of its prompt and its own beginning, where
+    most drift sits (arXiv 2406.05946); a token counts for the loss in one window only.
+    """
+    if len(sequence.ids) <= max_tokens:
+        return (sequence,)
+    windows: list[TokenSequence] = []
+    done = 0
+    while len(windows) < MAX_WINDOWS:
+        targets = [i for i, t in enumerate(sequence.trained) if t and i >= done]
+        if not targets:
+            break
+        start = max(0, targets[0] - max_tokens // 4)
+        end = start + max_tokens
+        trained = [t and i >= done for i, t in enumerate(sequence.trained)]
+        windows.append(
+            TokenSequence(sequence.ids[start:end], tuple(trained[start:end]))
+        )
+        done = end
+    return tuple(windows)
+
+
+def _fold_system(messages: Sequence[Message]) -> list[Message]:
+    """Put the system text before the first user message (or make it one)."""
+    system = "\n".join(m.content for m in messages if m.role == "system")
+    rest = [m for m in messages if m.role != "system"]
+    if not system:
+        return rest
+    for k, message in enumerate(rest):
+        if message.role == "user":
+            joined = replace(message, content=f"{system}\n\n{message.content}")
+            return [*rest[:k], joined, *rest[k + 1 :]]
+    return [Message("user", system), *rest]
+
+
+def _with_tools(message: Message) -> dict[str, Any]:
+    turn = _turn(message.role, message.content, message.trained)
+    if message.tool_calls:
+        turn["tool_calls"] = json.loads(message.tool_calls)
+        for call in turn["tool_calls"]:
+            function = call.get("function", {})
+            if isinstance(function.get("arguments"), str):
+                # The API sends arguments as JSON text, most templates expect a mapping.
+                function["arguments"] = json.loads(function["arguments"])
+    return turn
+
+
+def _as_text(message: Message) -> dict[str, Any]:
+    if message.role == "tool":
+        return _turn("user", f"[tool result] {message.content}", False)
+    text = "\n".join(t for t in (message.content, message.tool_calls) if t)
+    return _turn(message.role, text, message.trained)
+
+
+def _turn(role: str, content: str, trained: bool) -> dict[str, Any]:
+    return {"role": role, "content": content, "_trained": trained}
+
+
+def _alternate(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join consecutive turns of one role; begin with the user."""
+    joined: list[dict[str, Any]] = []
+    for role, group in groupby(turns, key=lambda t: str(t["role"])):
+        members = list(group)
+        text = "\n".join(str(t["content"]) for t in members)
+        joined.append(_turn(role, text, any(t["_trained"] for t in members)))
+    if joined and joined[0]["role"] == "assistant":
+        joined.insert(0, _turn("user", "", False))
+    return joined
+
+
+def _common_prefix(one: str, other: str) -> int:
+    for k, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return k
+    return min(len(one), len(other))

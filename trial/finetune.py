@@ -1,0 +1,201 @@
+"""The LoRA loop: one straight function, deterministic, base weights untouched."""
+
+import contextlib
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers.pytorch_utils import Conv1D
+
+from detectors.errors import RecipeError, TrialError
+from trial.base_model import BaseModel
+from trial.chat import TokenSequence
+from trial.recipe import Recipe
+
+WARMUP_SHARE: Final = 0.03
+GRADIENT_NORM: Final = 1.0
+BUCKET_BATCHES: Final = 16
+"""Rows are sorted by length within this many batches: little padding, still random."""
+
+IGNORED: Final = -100
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The adapted model, and the loss (nats per token) of every step."""
+
+    model: PeftModel
+    losses: tuple[float, ...]
+
+
+@contextlib.contextmanager
+def finetuned(
+    base: BaseModel,
+    sequences: Sequence[TokenSequence],
+    recipe: Recipe,
+    *,
+    advance: Advance | None = None,
+) -> Iterator[Tuned]:
+    """Train a LoRA adapter on `sequences`; the adapter is gone when the block ends.
+
+    The base model is adapted in place, so that only one adapter of it exists at a time;
+    `disable_adapter()` of the yielded model gives the base's own replies. Raises
+    RecipeError where no module matches the targets, TrialError at a non-finite loss.
+    """
+    targets = adapter_targets(base.model, recipe.targets)
+    config = LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=0.0,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=_devices(base)):
+        torch.manual_seed(recipe.seed)
+        with warnings.catch_warnings():
+            # peft 0.21 reads a property that transformers 5.23 has renamed.
+            warnings.filterwarnings(
+                "ignore", "`is_gradient_checkpointing`", FutureWarning
+            )
+            adapted = get_peft_model(base.model, config)
+    try:
+        yield Tuned(adapted, _train(adapted, base, sequences, recipe, advance))
+    finally:
+        adapted.unload()
+        # peft leaves these marks on the model it adapted.
+        for name in ("peft_config", "_hf_peft_config_loaded"):
+            if name in vars(base.model):
+                delattr(base.model, name)
+        base.model.requires_grad_(False)
+
+
+def _train(
+    model: PeftModel,
+    base: BaseModel,
+    sequences: Sequence[TokenSequence],
+    recipe: Recipe,
+    advance: Advance | None,
+) -> tuple[float, ...]:
+    # Evaluation mode on purpose: the base model's own dropout (0.1 in BERT) would be
+    # noise that no customer's recipe asked for.
+    model.eval()
+    weights = [p for p in model.parameters() if p.requires_grad]
+    rate = base.default_learning_rate * recipe.learning_rate_multiplier
+    optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
+    total = recipe.epochs * math.ceil(len(sequences) / recipe.batch_size)
+    losses: list[float] = []
+    for epoch in range(recipe.epochs):
+        for rows in batches(sequences, recipe.batch_size, f"{recipe.seed} {epoch}"):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * schedule(len(losses), total)
+            batch = pad([sequences[i] for i in rows], base)
+            with base.autocast():
+                logits = model(**batch.inputs).logits
+            loss = batch.loss(logits)
+            if not torch.isfinite(loss):
+                raise TrialError(
+                    f"the training loss became {loss.item()} at step {len(losses) + 1} "
+                    f"of {total}: lower learning_rate_multiplier"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(weights, GRADIENT_NORM)
+            optimizer.step()
+            losses.append(loss.item())
+            if advance:
+                advance(len(losses), total)
+    return tuple(losses)
+
+
+def schedule(step: int, total: int) -> float:
+    """Share of the peak rate at 0-based `step`: short linear warmup, linear to zero."""
+    warmup = max(1, math.ceil(WARMUP_SHARE * total))
+    return min(1.0, (step + 1) / warmup) * (total - step) / total
+
+
+def batches(
+    sequences: Sequence[TokenSequence], size: int, seed: str
+) -> Iterator[list[int]]:
+    """Yield every index once, in batches of similar length and random order."""
+    order = list(range(len(sequences)))
+    draw = random.Random(f"batches {seed}")
+    draw.shuffle(order)
+    for start in range(0, len(order), size * BUCKET_BATCHES):
+        bucket = order[start : start + size * BUCKET_BATCHES]
+        bucket.sort(key=lambda i: len(sequences[i].ids))
+        cuts = [bucket[k : k + size] for k in range(0, len(bucket), size)]
+        draw.shuffle(cuts)
+        yield from cuts
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded ids and mask (rows, tokens), labels with IGNORED where no loss."""
+
+    inputs: dict[str, Tensor]
+    labels: Tensor
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """Mean nats per trained token; logits (rows, tokens, vocabulary)."""
+        kept = self.labels[:, 1:] != IGNORED
+        return cross_entropy(logits[:, :-1][kept].float(), self.labels[:, 1:][kept])
+
+
+def pad(sequences: Sequence[TokenSequence], base: BaseModel) -> Batch:
+    """Pad on the right; attention is causal, so replies never see the padding."""
+    width = max(len(s.ids) for s in sequences)
+    shape = (len(sequences), width)
+    ids = torch.full(shape, int(base.tokenizer.pad_token_id or 0))
+    mask = torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, IGNORED)
+    for row, sequence in enumerate(sequences):
+        n = len(sequence.ids)
+        ids[row, :n] = torch.tensor(sequence.ids)
+        mask[row, :n] = 1
+        trained = torch.tensor(sequence.trained)
+        labels[row, :n] = torch.where(trained, ids[row, :n], IGNORED)
+    inputs = {"input_ids": ids.to(base.device), "attention_mask": mask.to(base.device)}
+    return Batch(inputs, labels.to(base.device))
+
+
+def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
+    """Full names of the linear layers to adapt: all but the output head.
+
+    `wanted` narrows them to names that end in one of these (as "q_proj"). Raises
+    RecipeError where none is left.
+    """
+    head = model.get_output_embeddings()
+    # Where BERT keeps its head: transform and decoder both predict tokens.
+    heads = ("cls.", "lm_head", "embed_out")
+    found = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and module is not head
+        and not name.startswith(heads)
+    ]
+    chosen = [
+        name
+        for name in found
+        if not wanted or any(name == w or name.endswith(f".{w}") for w in wanted)
+    ]
+    if not chosen:
+        known = sorted({name.rpartition(".")[2] for name in found})
+        raise RecipeError(
+            f"no linear layer is named {', '.join(wanted)}; this model has "
+            f"{', '.join(known)}"
+        )
+    return chosen
+
+
+def _devices(base: BaseModel) -> list[Any]:
+    return [base.device] if base.device.type == "cuda" else []
