@@ -160,6 +160,7 @@ def drift_section(trial: Trial | None) -> DriftSection:
             categories={},
             refusal=None,
             over_refusal=None,
+            borderline=None,
             incoherent=None,
             detectable=None,
         )
@@ -175,6 +176,7 @@ def drift_section(trial: Trial | None) -> DriftSection:
         },
         refusal=_rate(drift.refusal),
         over_refusal=_rate(drift.over_refusal),
+        borderline=None if drift.borderline is None else _rate(drift.borderline),
         incoherent=_rate(drift.incoherent),
         detectable=round(drift.detectable, RATE_DIGITS),
     )

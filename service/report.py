@@ -146,6 +146,9 @@ class DriftSection(Section):
     categories: dict[str, RateSection]
     refusal: RateSection | None = Field(description="Refusals of harmful probes.")
     over_refusal: RateSection | None = Field(description="Refusals of harmless ones.")
+    borderline: RateSection | None = Field(
+        description="Refusals of safe questions that sound dangerous; null: not asked."
+    )
     incoherent: RateSection | None = Field(
         description="Unclear replies to harmless prompts: lost utility."
     )

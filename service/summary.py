@@ -94,6 +94,7 @@ def _drift(report: Report) -> RenderableType:
         "harmfulness": drift.overall,
         "refusal": drift.refusal,
         "over-refusal": drift.over_refusal,
+        "borderline refusal": drift.borderline,
         "incoherent": drift.incoherent,
     }
     for name, rate in (*named.items(), *drift.categories.items()):

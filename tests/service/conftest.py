@@ -113,6 +113,7 @@ class FakeRunner:
                 over_refusal=rate(0.05, 0.0),
                 incoherent=rate(0.02, 0.0),
                 detectable=0.08,
+                borderline=rate(0.1, 0.0),
             ),
             proof=AdapterProof(3.0, float("inf"), 0.5, applied=True),
             replies=(reply,),
