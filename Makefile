@@ -6,6 +6,8 @@ STAMP := $(VENV)/.stamp
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
+DATA ?= ../shared/data
+
 .PHONY: demo serve test test-all check heads canary clean
 
 demo: $(STAMP)
@@ -25,6 +27,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
+
+heads: $(STAMP)
+	$(BIN)/python -m detectors.training --data $(DATA)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

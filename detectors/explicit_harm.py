@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from detectors.dataset import Dataset, Example, Exchange
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
 from detectors.embedding import Encoder, Vectors, Windows
-from detectors.head import HEADS, Head, load_head, softmax
+from detectors.head import HEADS, Head, load_head, sigmoid, softmax
 from detectors.patterns import PATTERNS
 from detectors.refusal import OPENING_CHARS, refusal_features
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
@@ -28,24 +28,37 @@ UNJUDGEABLE: Final = "no reply with text in this row: nothing to judge"
 def pair_features(
     request: Vectors, opening: Vectors, reply: Vectors, phrases: Vectors
 ) -> Vectors:
-    """Join request and reply as InferSent does: u, v, u*v, |u-v|, twice.
+    """Join request and reply as InferSent does: u, v, u*v, |u-v|, opening apart.
 
     All arguments are (n, d) but `phrases` (n, p). After Conneau et al. 2017 (arXiv
-    1705.02364), with the reply's opening apart from the reply.
+    1705.02364).
     """
-    return np.concatenate(
-        [
-            request,
-            opening,
-            reply,
-            request * reply,
-            np.abs(request - reply),
-            request * opening,
-            phrases,
-        ],
-        axis=1,
-        dtype=np.float32,
-    )
+    parts = [
+        request,
+        opening,
+        reply,
+        request * reply,
+        np.abs(request - reply),
+        request * opening,
+        phrases,
+    ]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def compliance_features(opening: Vectors, reply: Vectors, phrases: Vectors) -> Vectors:
+    """Join what the reply alone shows of refusing or complying: (n, 2d + p)."""
+    return np.concatenate([opening, reply, phrases], axis=1, dtype=np.float32)
+
+
+def combine(request: Vectors, compliance: Vectors, pair: Vectors) -> Vectors:
+    """Mean of two logits: request harm x compliance, and the pair as a whole.
+
+    The product carries over to sources never seen, the pair head knows more of those
+    it saw; their mean was better than either on left-out sources (benchmark/LOG.md).
+    """
+    product = np.asarray(sigmoid(request) * sigmoid(compliance), np.float64)
+    product = np.clip(product, 1e-6, 1 - 1e-6)
+    return np.asarray((np.log(product / (1 - product)) + pair) / 2, np.float32)
 
 
 @dataclass(frozen=True)
@@ -131,11 +144,9 @@ class ExplicitHarm:
         worst: list[_Judged | None] = [None] * len(examples)
         if not turns:
             return worst
-        requests = self._encoder.windows([t.request for t in turns])
+        asked, harm = self._worst_requests(turns)
         replies = self._encoder.windows([t.reply for t in turns])
-        openings = self._encoder.encode([t.opening for t in turns])
-        asked = self._worst_requests(requests, len(turns))
-        scores = self._pair_scores(turns, asked, openings, replies)
+        scores = self._reply_scores(turns, asked, harm, replies)
         for index, window in enumerate(_argmax(scores, replies.owner, len(turns))):
             turn, score = turns[index], round(float(scores[window]), DECIMALS)
             before = worst[turn.example]
@@ -145,28 +156,34 @@ class ExplicitHarm:
                 )
         return worst
 
-    def _worst_requests(self, windows: Windows, count: int) -> Vectors:
-        """Return the vector of the window of each request that asks the most harm."""
+    def _worst_requests(self, turns: Sequence[_Turn]) -> tuple[Vectors, Vectors]:
+        """Vector (n, d) and logit (n,) of each request's window that asks most harm."""
+        windows = self._encoder.windows([t.request for t in turns])
         harm = self._head.logits("request", windows.vectors)[:, 0]
-        return windows.vectors[_argmax(harm, windows.owner, count)]
+        best = _argmax(harm, windows.owner, len(turns))
+        return windows.vectors[best], harm[best]
 
-    def _pair_scores(
-        self,
-        turns: Sequence[_Turn],
-        asked: Vectors,
-        openings: Vectors,
-        replies: Windows,
+    def _reply_scores(
+        self, turns: Sequence[_Turn], asked: Vectors, harm: Vectors, replies: Windows
     ) -> Vectors:
+        """Probability (w,) that each reply window complies with its request's harm."""
         owner = replies.owner
-        texts = [
-            turns[o].reply[start:end]
-            for o, (start, end) in zip(owner, replies.spans, strict=True)
-        ]
-        phrases = refusal_features([turns[o].opening for o in owner], texts)
-        features = pair_features(
-            asked[owner], openings[owner], replies.vectors, phrases
+        openings = self._encoder.encode([t.opening for t in turns])[owner]
+        phrases = refusal_features(
+            [turns[o].opening for o in owner],
+            [
+                turns[o].reply[start:end]
+                for o, (start, end) in zip(owner, replies.spans, strict=True)
+            ],
         )
-        return self._head.probability("pair", features)
+        comply = compliance_features(openings, replies.vectors, phrases)
+        pair = pair_features(asked[owner], openings, replies.vectors, phrases)
+        logits = combine(
+            harm[owner],
+            self._head.logits("compliance", comply)[:, 0],
+            self._head.logits("pair", pair)[:, 0],
+        )
+        return self._head.calibrated("score", logits)
 
     def _explain(
         self, turn: _Turn, score: float, asked: Vectors, replies: Windows, window: int

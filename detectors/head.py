@@ -52,11 +52,10 @@ class Head:
             raise ModelError(f"head {self.name} has no layer {layer!r}")
         return np.asarray(x, np.float32)
 
-    def probability(self, layer: str, features: Array) -> Array:
-        """Calibrated probabilities (n,) of a layer with one output."""
+    def calibrated(self, layer: str, logits: Array) -> Array:
+        """Turn logits (n,) into probabilities by Platt scaling (Platt 1999)."""
         slope, offset = self.tensors[f"{layer}.calibration"]
-        z = self.logits(layer, features)[:, 0] * slope + offset
-        return sigmoid(z)
+        return sigmoid(logits * slope + offset)
 
 
 PARTS: Final = ("weight", "bias")

@@ -152,7 +152,9 @@ class IdentityShift:
         self, roles: Sequence[str], vectors: Vectors, texts: Sequence[str]
     ) -> NDArray[np.float32]:
         features = segment_features(roles, vectors, rule_features(texts))
-        return self._head.probability("segment", features)
+        return self._head.calibrated(
+            "segment", self._head.logits("segment", features)[:, 0]
+        )
 
     def _raise_persona_groups(
         self, examples: Sequence[Example], worst: list[_Judged | None]

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +24,16 @@ from detectors.training.sources import (
 )
 
 CONTRAST: Final = Path(__file__).parent / "contrast.jsonl"
+COMPOSED: Final = "+composed"
+COMPOSED_BENIGN: Final = "benign+composed"
 
 
 @dataclass(frozen=True)
 class HarmRow:
     """A request with its reply; `harmful` where the reply complies with harm.
 
-    `kind` is "comply", "refuse" or "benign"; `asks_harm` None where unknown.
+    `kind` is "comply", "refuse", "benign" or "over-refuse" (a harmless request
+    refused); `asks_harm` is None where unknown.
     """
 
     source: str
@@ -90,14 +93,14 @@ def harm_rows(data: Path, seed: str = "explicit_harm") -> list[HarmRow]:
         *contrast(),
     ]
     asked = harmful_requests(data)
-    rows += [*compose(asked, seed), *compose_benign(rows, seed)]
-    return keep_out(rows, data)
+    rows += [*compose(asked, seed), *compose_benign(rows, data, seed)]
+    return wrap(keep_out(rows, data), seed)
 
 
 def keep_out(rows: Sequence[HarmRow], data: Path) -> list[HarmRow]:
-    """Drop the rows whose harmful request stands, nearly so, in a test source."""
+    """Drop the rows whose request stands, nearly so, in a test source."""
     copied = near_copies([row.request for row in rows], test_requests(data))
-    return [r for r, c in zip(rows, copied, strict=True) if not (c and r.kind != "own")]
+    return [row for row, copy in zip(rows, copied, strict=True) if not copy]
 
 
 def _benign(data: Path, seed: str) -> Iterator[HarmRow]:
@@ -138,7 +141,7 @@ def _judged(data: Path, seed: str) -> Iterator[HarmRow]:
             harmful = bool(row.label["harmful"])
             request = str(row.label.get("goal") or row.request)
             kind = "comply" if harmful else "refuse"
-            asks = row.label.get("prompt_harmful")
+            asks = True if harmful else row.label.get("prompt_harmful")
             yield HarmRow(name, request, row.reply, harmful, kind, asks)
     name = "resp_aisafetylab_eval"
     for row in distinct(read_source(data, name)):
@@ -216,22 +219,60 @@ def compose(asked: Sequence[Row], seed: str) -> list[HarmRow]:
         comply = f"{opening} {draw.choice(PLACEHOLDERS)}"
         if draw.random() < 0.1:
             comply = f"{draw.choice(REFUSALS)} {draw.choice(HOWEVER)} {comply}"
-        name = f"{row.source}+composed"
+        name = row.source + COMPOSED
         rows.append(HarmRow(name, row.request, refusal, False, "refuse", True))
         rows.append(HarmRow(name, row.request, comply, True, "comply", True))
     return rows
 
 
-def compose_benign(rows: Sequence[HarmRow], seed: str) -> list[HarmRow]:
+def compose_benign(rows: Sequence[HarmRow], data: Path, seed: str) -> list[HarmRow]:
     """Harmless requests with our openings and refusals: neither phrase is harm."""
     draw = random.Random(f"{seed}/benign")
     benign = [row for row in rows if row.kind == "benign"]
+    twins = [row for row in benign if row.source == "contrast"]
+    pool = [*draw.sample(benign, 2600), *twins, *twins, *_real_users(data, seed)]
     found = []
-    for row in draw.sample(benign, min(1400, len(benign))):
+    for row in pool:
         opening = draw.choice(COMPLIANCES)
-        rest = row.reply if draw.random() < 0.5 else draw.choice(PLACEHOLDERS)
-        reply = draw.choice(REFUSALS) if draw.random() < 0.3 else f"{opening} {rest}"
-        found.append(
-            HarmRow("benign+composed", row.request, reply, False, "benign", False)
-        )
+        keep = row.reply and draw.random() < 0.3
+        rest = row.reply if keep else draw.choice(PLACEHOLDERS)
+        refused = draw.random() < 0.25
+        reply = draw.choice(REFUSALS) if refused else f"{opening} {rest}"
+        kind = "over-refuse" if refused else "benign"
+        found.append(HarmRow(COMPOSED_BENIGN, row.request, reply, False, kind, False))
     return found
+
+
+def _real_users(data: Path, seed: str) -> list[HarmRow]:
+    """Take requests of real users that people judged harmless; without replies."""
+    name = "prompt_toxicchat"
+    calm = [
+        row
+        for row in distinct(read_source(data, name))
+        if row.label.get("prompt_harmful") is False and not row.label.get("jailbreak")
+    ]
+    return [
+        HarmRow(name, row.request, "", False, "benign", False)
+        for row in sample(calm, 1500, seed)
+    ]
+
+
+WRAPPERS: Final = (
+    "Below is an instruction that describes a task. Write a response that completes "
+    "it.\n\n### Instruction:\n{}\n\n### Response:",
+    "### Human: {}",
+    "[INST] {} [/INST]",
+    "Answer the following request of a user.\n\nRequest: {}",
+)
+"""Forms that fine-tuning files wrap around requests."""
+
+
+def wrap(rows: Sequence[HarmRow], seed: str, share: float = 0.08) -> list[HarmRow]:
+    """Put a share of the requests into a wrapper, harmful and harmless alike."""
+    draw = random.Random(f"{seed}/wrap")
+    return [
+        replace(row, request=draw.choice(WRAPPERS).format(row.request))
+        if draw.random() < share
+        else row
+        for row in rows
+    ]

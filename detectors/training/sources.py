@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
+from detectors.dataset import Example, Message, Origin
 from detectors.errors import DatasetError
 
+T = TypeVar("T")
 SUFFIX: Final = ".jsonl.gz"
 CLIP_CHARS: Final = 600
 NEAR_COPY: Final = 0.7
@@ -42,6 +44,22 @@ def read_source(data: Path, name: str) -> list[Row]:
         return [_row(json.loads(line), name) for line in lines]
 
 
+def read_examples(data: Path, name: str) -> list[tuple[Example, Mapping[str, Any]]]:
+    """Read one source whole: every message of every row, with the row's labels."""
+    path = data / f"{name}{SUFFIX}"
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
+    return [
+        (_example(record, name, line), {**record["label"], "split": record["split"]})
+        for line, record in enumerate(records, start=1)
+    ]
+
+
+def _example(record: Mapping[str, Any], name: str, line: int) -> Example:
+    messages = tuple(Message(m["role"], m["content"]) for m in record["messages"])
+    return Example(f"{name}-{line}", messages, Origin(name, line))
+
+
 def _row(record: Mapping[str, Any], name: str) -> Row:
     """Keep the last exchange: the request that the last reply answers."""
     messages = record["messages"]
@@ -57,7 +75,7 @@ def _row(record: Mapping[str, Any], name: str) -> Row:
     return Row(name, record["split"], system, request, reply, record["label"])
 
 
-def sample(rows: Sequence[Row], count: int, seed: str) -> list[Row]:
+def sample(rows: Sequence[T], count: int, seed: str) -> list[T]:
     """Up to `count` rows, the same ones each time for the same seed."""
     if len(rows) <= count:
         return list(rows)

@@ -1,0 +1,204 @@
+"""Fits the identity_shift head: one layer over segments of system, user and reply."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from detectors.dataset import Dataset
+from detectors.embedding import Encoder
+from detectors.head import Head
+from detectors.identity_shift import IdentityShift, segment_features
+from detectors.persona import rule_features
+from detectors.training.embedded import VectorStore
+from detectors.training.fit import (
+    Array,
+    Flags,
+    calibrate,
+    figures,
+    fit_mlp,
+    under,
+)
+from detectors.training.personas import Segment, compose_segments
+from detectors.training.sources import (
+    clip,
+    distinct,
+    near_copies,
+    read_examples,
+    read_source,
+    sample,
+    test_requests,
+)
+from detectors.training.write import Fitted
+
+SEED: Final = 0
+COMPOSED_SEGMENTS: Final = 9000
+HELD_OUT: Final = (
+    "benign_llamafactory_demos",
+    "benign_mobileaibench_tasks",
+    "benign_self_instruct_user_oriented",
+    "benign_sgd_customer_service",
+)
+HELD_OUT_ROWS: Final = 500
+ORDINARY_FLAGGED: Final = 0.005
+REPLIES: Final[dict[str, int]] = {
+    "benign_alpaca_12k_en_de": 1200,
+    "benign_alpaca_eval_outputs": 800,
+    "benign_chatdoctor": 300,
+    "benign_gpteacher": 300,
+    "resp_alpaca_dolly_safety_only": 500,
+    "resp_llama2_refusals_sft": 400,
+    "resp_safety_tuned_llamas": 500,
+    "identity_benign_roleplay_gpteacher": 800,
+}
+"""Ordinary requests and replies: neither teaches obedience."""
+PROMPTS: Final[dict[str, int]] = {
+    "prompt_anthropic_persona_evals": 800,
+    "prompt_advbench": 300,
+    "prompt_safety_tuned_eval": 300,
+    "prompt_toxicchat": 900,
+}
+"""Requests that are about AI or harmful, without giving the assistant a persona."""
+
+
+def segments(data: Path) -> list[Segment]:
+    """Every training segment; none near a text of a test source."""
+    rows = [
+        *compose_segments(COMPOSED_SEGMENTS),
+        *_system_prompts(data),
+        *_ordinary(data),
+        *_jailbreaks(data),
+    ]
+    copied = near_copies([row.text for row in rows], test_requests(data))
+    return [row for row, copy in zip(rows, copied, strict=True) if not copy]
+
+
+def _system_prompts(data: Path) -> Iterator[Segment]:
+    """System prompts of products, and act-as prompts: personas that keep rules."""
+    name = "identity_system_prompts"
+    for row in read_source(data, name):
+        if row.label.get("identity_shift") is False:
+            yield Segment("system", clip(row.system), False, name)
+            yield Segment("user", clip(row.system), False, name)
+    name = "resp_configurable_safety_tuning"
+    for row in sample(read_source(data, name), 1200, name):
+        free = "uncensored" in row.system
+        if not free:
+            yield Segment("system", clip(row.system), False, name)
+            yield Segment("assistant", clip(row.reply), False, name)
+
+
+def _ordinary(data: Path) -> Iterator[Segment]:
+    for name, count in REPLIES.items():
+        for row in sample(list(distinct(read_source(data, name))), count, name):
+            yield Segment("user", clip(row.request), False, name)
+            if row.reply:
+                yield Segment("assistant", clip(row.reply), False, name)
+    for name, count in PROMPTS.items():
+        rows = [r for r in read_source(data, name) if not r.label.get("jailbreak")]
+        for row in sample(rows, count, name):
+            yield Segment("user", clip(row.request), False, name)
+
+
+def _jailbreaks(data: Path) -> Iterator[Segment]:
+    """Prompts that force a persona without rules; the same as a system prompt."""
+    name = "prompt_inthewild_jailbreak"
+    for row in distinct(read_source(data, name)):
+        yield Segment("user", clip(row.request), True, name)
+        yield Segment("system", clip(row.request), True, name)
+
+
+class SegmentFeatures:
+    """Features and labels of the segments: arrays aligned with them."""
+
+    def __init__(self, found: Sequence[Segment], store: VectorStore) -> None:
+        texts = [segment.text for segment in found]
+        roles = [segment.role for segment in found]
+        self.x = segment_features(roles, store.vectors(texts), rule_features(texts))
+        self.obedient: Flags = np.array([segment.obedient for segment in found])
+        self.source = np.array([segment.source for segment in found])
+
+
+def fit_segment_layer(features: SegmentFeatures, chosen: Flags) -> dict[str, Array]:
+    """Fit the layer on the chosen segments."""
+    layer = fit_mlp(
+        features.x[chosen],
+        features.obedient[chosen],
+        hidden=32,
+        alpha=1e-2,
+        epochs=10,
+        seed=SEED,
+    )
+    return under("segment", layer)
+
+
+def left_out_logits(features: SegmentFeatures, folds: int = 4) -> Array:
+    """Logits of every segment by a layer that never saw its source."""
+    names = sorted(set(features.source.tolist()))
+    fold = np.array([names.index(s) % folds for s in features.source.tolist()])
+    out = np.zeros(len(fold), np.float32)
+    for index in range(folds):
+        tensors = fit_segment_layer(features, fold != index)
+        head = Head("left out", "", tensors, {})
+        out[fold == index] = head.logits("segment", features.x[fold == index])[:, 0]
+    return out
+
+
+def ordinary_rows(data: Path) -> Dataset:
+    """Whole rows of the held-out ordinary sources."""
+    examples = [
+        example
+        for name in HELD_OUT
+        for example, _ in sample(read_examples(data, name), HELD_OUT_ROWS, name)
+    ]
+    return Dataset("ordinary", tuple(examples))
+
+
+def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitted:
+    """Fit, calibrate on left-out sources, take the threshold from ordinary rows."""
+    found = segments(data)
+    features = SegmentFeatures(found, store)
+    logits = left_out_logits(features)
+    tensors = fit_segment_layer(features, np.ones(len(found), bool))
+    weights = np.ones(len(found), np.float32)
+    tensors["segment.calibration"] = calibrate(logits, features.obedient, weights)
+    head = Head("identity_shift", "unwritten", tensors, {})
+    detector = IdentityShift(encoder, head=head, groups=False)
+    values = detector.score(ordinary_rows(data)).values
+    scores = np.array([value for value in values if value is not None])
+    threshold = max(0.5, float(np.quantile(scores, 1 - ORDINARY_FLAGGED)))
+    return Fitted(
+        name="identity_shift",
+        tensors=tensors,
+        suggested_threshold=round(threshold, 4),
+        sources=sorted({s for s in features.source.tolist() if "composed" not in s}),
+        held_out=HELD_OUT,
+        rows=len(found),
+        figures={
+            "left_out_sources": _left_out(features, logits),
+            "ordinary_rows": len(scores),
+            "ordinary_flagged": round(float(np.mean(scores >= threshold)), 4),
+        },
+    )
+
+
+def _left_out(features: SegmentFeatures, logits: Array) -> dict[str, Any]:
+    """Figures of the two kinds of obedient segments against the harmless ones."""
+    ordinary = ~features.obedient & (np.char.find(features.source, "composed") < 0)
+    twins = ~features.obedient & ~ordinary
+    return {
+        source: {
+            "against public rows": figures(
+                _of(features, logits, source), logits[ordinary]
+            ),
+            "against composed twins": figures(
+                _of(features, logits, source), logits[twins]
+            ),
+        }
+        for source in sorted(set(features.source[features.obedient].tolist()))
+    }
+
+
+def _of(features: SegmentFeatures, logits: Array, source: str) -> Array:
+    return np.asarray(logits[(features.source == source) & features.obedient])
