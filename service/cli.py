@@ -158,7 +158,8 @@ class Desk:
         try:
             dataset = read_dataset(path, limits=self.settings.limits())
         except InputError as error:
-            return fail(str(error))
+            with bars.hidden():
+                return fail(str(error))
         report = screen(
             dataset,
             policy=self.policy,
@@ -168,8 +169,8 @@ class Desk:
             run_trial=self.settings.run_trial and not self.options.no_trial,
             progress=bars,
         )
-        bars.clear()
-        self._hand_over(report)
+        with bars.hidden():
+            self._hand_over(report)
         return EXIT[report.decision.outcome]
 
     def _hand_over(self, report: "Report") -> None:

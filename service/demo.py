@@ -77,7 +77,6 @@ def run_demo(
                 progress=bars,
                 runner=runner,
             )
-            bars.clear()
             path = reports / f"{Path(show.file).stem}.report.json"
             path.write_text(report.to_json(), "utf-8")
             made.append(report)

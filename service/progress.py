@@ -1,5 +1,7 @@
 """Progress: one bar a stage on standard error, gone when the work is done."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -34,6 +36,7 @@ class ProgressBars:
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            redirect_stdout=False,  # standard output may go elsewhere
             disable=not console.is_terminal,
         )
         self._tasks: dict[tuple[str, str], TaskID] = {}
@@ -58,8 +61,12 @@ class ProgressBars:
             self._tasks[key] = self._bars.add_task(name.plain, total=total)
         self._bars.update(self._tasks[key], completed=done, total=total)
 
-    def clear(self) -> None:
-        """Take all bars away, before a summary is printed."""
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take all bars away while a summary is printed inside."""
+        self._bars.stop()
         for task in self._tasks.values():
             self._bars.remove_task(task)
         self._tasks.clear()
+        yield
+        self._bars.start()

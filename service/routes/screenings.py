@@ -91,7 +91,11 @@ async def create_screening(request: Request, here: Here) -> JSONResponse:
 def _queue_upload(here: Context, form: UploadForm) -> Screening:
     recipe = form.recipe.recipe(here.settings)
     screening = here.store.create(form.name)
-    keep(form.file, here.store.folder(screening.id) / UPLOAD)
+    try:
+        keep(form.file, here.store.folder(screening.id) / UPLOAD)
+    except OSError:
+        here.store.discard(screening)
+        raise
     return _queue(here, screening, recipe, form.policy, run_trial=form.run_trial)
 
 
