@@ -29,6 +29,8 @@ _FOREIGN: Final = (
     (re.compile(rb"\x80[\x02-\x05]"), "a Python pickle, which is never opened"),
     (re.compile(rb"%PDF-"), "a PDF"),
     (re.compile(rb"SQLite format 3\x00"), "an SQLite database"),
+    (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"), "an image"),
+    (re.compile(rb".{257}ustar", re.DOTALL), "a tar archive"),
     (re.compile(rb"\xff\xfe|\xfe\xff"), "UTF-16 text: save it as UTF-8"),
 )
 

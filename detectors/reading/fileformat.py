@@ -48,6 +48,11 @@ def records(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLine]:
     first = _first_line(head[bom:])
     if first.startswith("["):
         return json_array_records(blocks, limits)
+    if first.rstrip() == "{":
+        raise DatasetError(
+            "the file is one JSON object over several lines; write its rows as a JSON "
+            "array, or as JSONL with one row a line"
+        )
     if delimiter := _csv_delimiter(first):
         return csv_records(blocks, delimiter, limits)
     return jsonl_records(blocks, limits)
