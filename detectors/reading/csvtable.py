@@ -41,7 +41,7 @@ def csv_records(
         if line.fault:
             yield broken_off(begun or line.number, line.fault)
             return
-        if not begun and not line.cut and not line.data.strip():
+        if not begun and not line.cut and _is_blank(line.data, bool(columns)):
             continue
         begun, last = begun or line.number, line.number
         row.feed_line(line)
@@ -55,6 +55,11 @@ def csv_records(
     if begun:
         found = f"a quote still open, which takes in lines {begun} to {last}"
         yield BadLine(begun, "unclosed_quote", "", "every quote closed", found)
+
+
+def _is_blank(data: bytes, has_header: bool) -> bool:
+    """Tell a blank line: after the header, tabs and spaces are cells."""
+    return not (data.rstrip(b"\r") if has_header else data.strip())
 
 
 def _header(row: "_RowInProgress") -> list[str]:
