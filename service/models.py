@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from detectors.catalog import load_detectors
+from transformers.utils import logging
 
+from detectors.catalog import load_detectors
 from detectors.detector import Detector
 from detectors.embedding import Encoder, load_encoder
 
@@ -18,5 +19,8 @@ class Models:
 
 def load_models(encoder: str = "builtin", *, device: str = "") -> Models:
     """Load the encoder and every detector; ModelError where one is not right."""
+    # Standard error belongs to our own bars and one-line errors.
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ships untyped
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # ships untyped
     loaded = load_encoder(encoder, device=device)
     return Models(loaded, tuple(load_detectors(loaded)))
