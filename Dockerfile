@@ -29,6 +29,8 @@ RUN apt-get update \
     && install -d -o tunegate /data
 COPY --from=build /app /app
 WORKDIR /app
+# Where the demo writes; everything else under /app is read-only to the service.
+RUN install -d -o tunegate reports
 ENV PATH=/app/.venv/bin:$PATH \
     HF_HUB_OFFLINE=1 \
     PYTHONDONTWRITEBYTECODE=1 \
