@@ -6,18 +6,11 @@ from typing import Final
 
 from detectors.dataset import Message, Role
 from detectors.reading.content import Content, read_content
-from detectors.reading.draft import Draft, Messages, check_turn, tools_text
+from detectors.reading.draft import Draft, Messages, check_turn
 from detectors.reading.fault import RowFault, shown
-from detectors.reading.jsontext import canonical_json
 from detectors.reading.limits import Limits
-from detectors.reading.lookup import (
-    Object,
-    as_list,
-    as_object,
-    as_text,
-    required,
-    wrong_type,
-)
+from detectors.reading.lookup import Object, as_list, as_object, as_text, required
+from detectors.reading.toolcall import calls_text, tools_text
 
 _ROLES: Final[Mapping[str, Role]] = MappingProxyType(
     {
@@ -52,7 +45,7 @@ _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 
 def read_chat(row: Object, limits: Limits) -> Draft:
     """Read `{messages, tools?, functions?}`."""
-    messages = read_messages(row["messages"], "messages")
+    messages = read_messages(row["messages"], "messages", limits)
     return Draft(messages, tools=_tools(row, limits), field="messages")
 
 
@@ -60,23 +53,26 @@ def read_sharegpt(row: Object, limits: Limits) -> Draft:
     """Read `{conversations: [{from, value}], system?, tools?}`; role/content too."""
     turns = as_list(row["conversations"], "conversations")
     messages = tuple(
-        _read_spoken(turn, f"conversations[{i}]") for i, turn in enumerate(turns)
+        _read_spoken(turn, f"conversations[{i}]", limits)
+        for i, turn in enumerate(turns)
     )
     system = _system(row.get("system"))
     return Draft(system + messages, tools=_tools(row, limits), field="conversations")
 
 
-def read_messages(value: object, field: str) -> Messages:
+def read_messages(value: object, field: str, limits: Limits) -> Messages:
     """Read a list of messages that is not empty."""
     turns = as_list(value, field)
-    return tuple(read_message(turn, f"{field}[{i}]") for i, turn in enumerate(turns))
+    return tuple(
+        read_message(turn, f"{field}[{i}]", limits) for i, turn in enumerate(turns)
+    )
 
 
-def read_message(value: object, field: str) -> Message:
+def read_message(value: object, field: str, limits: Limits) -> Message:
     """Read one message in the OpenAI form."""
     given = as_object(value, field)
     role = _role(required(given, "role", field), _ROLES, f"{field}.role")
-    calls = _tool_calls(given, field)
+    calls = calls_text(given, field, limits)
     content = _content(given, field, optional=role == "assistant")
     message = Message(
         role, content.text, calls, _trained(given, role, field), content.unjudged
@@ -85,10 +81,10 @@ def read_message(value: object, field: str) -> Message:
     return message
 
 
-def _read_spoken(value: object, field: str) -> Message:
+def _read_spoken(value: object, field: str, limits: Limits) -> Message:
     given = as_object(value, field)
     if "from" not in given and "value" not in given:
-        return read_message(given, field)
+        return read_message(given, field, limits)
     if "role" in given or "content" in given:
         expected = "either from and value, or role and content"
         raise RowFault("ambiguous_turn", field, expected, "both")
@@ -131,34 +127,6 @@ def _trained(given: Object, role: Role, field: str) -> bool:
         expected = "a weight on assistant messages only"
         raise RowFault("bad_weight", f"{field}.weight", expected, f"role {role}")
     return weight == 1
-
-
-def _tool_calls(given: Object, field: str) -> str:
-    calls: list[object] = []
-    if given.get("tool_calls"):
-        for index, call in enumerate(
-            as_list(given["tool_calls"], f"{field}.tool_calls")
-        ):
-            calls.append(_checked_call(call, f"{field}.tool_calls[{index}]"))
-    if given.get("function_call"):
-        place = f"{field}.function_call"
-        calls.append(_checked_function(given["function_call"], place))
-    return canonical_json(calls, f"{field}.tool_calls") if calls else ""
-
-
-def _checked_call(value: object, field: str) -> Object:
-    call = as_object(value, field)
-    _checked_function(required(call, "function", field), f"{field}.function")
-    return call
-
-
-def _checked_function(value: object, field: str) -> Object:
-    function = as_object(value, field)
-    as_text(required(function, "name", field), f"{field}.name")
-    arguments = function.get("arguments", "")
-    if not isinstance(arguments, str | dict):
-        raise wrong_type(f"{field}.arguments", "a string or an object", arguments)
-    return function
 
 
 def _tools(row: Object, limits: Limits) -> str:

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from detectors.dataset import Message
 from detectors.reading.fault import RowFault
-from detectors.reading.jsontext import canonical_json, parse_json_text
-from detectors.reading.limits import Limits
 
 Messages = tuple[Message, ...]
 
@@ -33,14 +31,3 @@ def check_turn(message: Message, field: str) -> None:
     if message.role == "assistant" and not said:
         expected = "a reply that is not empty"
         raise RowFault("empty_assistant", field, expected, "an empty reply")
-
-
-def tools_text(value: object, field: str, limits: Limits) -> str:
-    """Return tool definitions as canonical JSON, given as JSON or as its text."""
-    if isinstance(value, str):
-        value = parse_json_text(value, limits, field) if value.strip() else None
-    if value is None or value == [] or value == {}:
-        return ""
-    if not isinstance(value, list | dict):
-        raise RowFault("wrong_type", field, "a list of tool definitions")
-    return canonical_json(value, field)

@@ -4,11 +4,12 @@ from typing import Final
 
 from detectors.dataset import Message, Role
 from detectors.reading.content import Content, placeholder
-from detectors.reading.draft import Draft, Messages, check_turn, tools_text
+from detectors.reading.draft import Draft, Messages, check_turn
 from detectors.reading.fault import RowFault, shown
 from detectors.reading.jsontext import canonical_json
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_object, as_text, required
+from detectors.reading.toolcall import function_call, tools_text
 
 _ROLES: Final[dict[str, Role]] = {
     "user": "user",
@@ -30,36 +31,40 @@ _KINDS: Final = (
 def read_gemini(row: Object, limits: Limits) -> Draft:
     """Read the turns; a function's response becomes a tool message."""
     turns = as_list(row["contents"], "contents")
-    messages = tuple(_read_turn(t, f"contents[{i}]") for i, t in enumerate(turns))
-    system = _system(row.get("systemInstruction", row.get("system_instruction")))
+    messages = tuple(
+        _read_turn(t, f"contents[{i}]", limits) for i, t in enumerate(turns)
+    )
+    system = _system(
+        row.get("systemInstruction", row.get("system_instruction")), limits
+    )
     tools = tools_text(row.get("tools"), "tools", limits)
     return Draft(system + messages, tools=tools, field="contents")
 
 
-def _system(value: object) -> Messages:
+def _system(value: object, limits: Limits) -> Messages:
     if value is None:
         return ()
     field = "systemInstruction"
     if isinstance(value, str):
         return (Message("system", value),)
-    content, _, _ = _read_parts(as_object(value, field), field)
+    content, _, _ = _read_parts(as_object(value, field), field, limits)
     return (Message("system", content.text, unjudged_parts=content.unjudged),)
 
 
-def _read_turn(value: object, field: str) -> Message:
+def _read_turn(value: object, field: str, limits: Limits) -> Message:
     turn = as_object(value, field)
     name = as_text(required(turn, "role", field), f"{field}.role")
     if name not in _ROLES:
         expected = "one of " + ", ".join(_ROLES)
         raise RowFault("wrong_role", f"{field}.role", expected, shown(name))
-    content, calls, responded = _read_parts(turn, field)
+    content, calls, responded = _read_parts(turn, field, limits)
     role: Role = "tool" if responded and name == "user" else _ROLES[name]
     message = Message(role, content.text, calls, unjudged_parts=content.unjudged)
     check_turn(message, f"{field}.parts")
     return message
 
 
-def _read_parts(turn: Object, field: str) -> tuple[Content, str, bool]:
+def _read_parts(turn: Object, field: str, limits: Limits) -> tuple[Content, str, bool]:
     """Content, canonical function calls, and whether a function responded."""
     content, calls, responded = Content(), list[object](), False
     parts = as_list(required(turn, "parts", field), f"{field}.parts")
@@ -67,7 +72,7 @@ def _read_parts(turn: Object, field: str) -> tuple[Content, str, bool]:
         place = f"{field}.parts[{index}]"
         kind, value = _kind(as_object(item, place), place)
         if kind == "functionCall":
-            calls.append(as_object(value, f"{place}.{kind}"))
+            calls.append(function_call(value, f"{place}.{kind}", limits))
         else:
             content += _read_part(kind, value, f"{place}.{kind}")
         responded = responded or kind == "functionResponse"

@@ -2,10 +2,11 @@
 
 from detectors.dataset import Message
 from detectors.reading.chat import read_messages
-from detectors.reading.draft import Draft, Messages, spoken_reply, tools_text
+from detectors.reading.draft import Draft, Messages, spoken_reply
 from detectors.reading.fault import RowFault
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_text, required
+from detectors.reading.toolcall import tools_text
 
 
 def read_prompt_completion(row: Object, limits: Limits) -> Draft:
@@ -13,8 +14,8 @@ def read_prompt_completion(row: Object, limits: Limits) -> Draft:
     if isinstance(row.get("label"), bool):
         expected = "a row without a boolean label: unpaired preferences are not read"
         raise RowFault("unsupported_field", "label", expected)
-    asked = said_before(required(row, "prompt"), "prompt")
-    reply = replied(row["completion"], "completion")
+    asked = said_before(required(row, "prompt"), "prompt", limits)
+    reply = replied(row["completion"], "completion", limits)
     tools = tools_text(row.get("tools"), "tools", limits)
     return Draft(_system(row) + asked + reply, tools=tools, field="completion")
 
@@ -39,18 +40,18 @@ def read_text(row: Object, limits: Limits) -> Draft:
     return Draft((spoken_reply(as_text(row["text"], "text"), "text"),), field="text")
 
 
-def said_before(value: object, field: str) -> Messages:
+def said_before(value: object, field: str, limits: Limits) -> Messages:
     """Return what a prompt says: a string is one user message, "" is none."""
     if isinstance(value, str):
         return _request(value)
-    return read_messages(value, field)
+    return read_messages(value, field, limits)
 
 
-def replied(value: object, field: str) -> Messages:
+def replied(value: object, field: str, limits: Limits) -> Messages:
     """Return what a completion says: a string is one assistant message."""
     if isinstance(value, str):
         return (spoken_reply(value, field),)
-    return read_messages(value, field)
+    return read_messages(value, field, limits)
 
 
 def _request(text: str) -> Messages:

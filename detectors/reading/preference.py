@@ -1,19 +1,22 @@
 """Preference rows: OpenAI's preferred/non-preferred, TRL's chosen/rejected."""
 
 from detectors.reading.chat import read_messages
-from detectors.reading.draft import Draft, Messages, tools_text
+from detectors.reading.draft import Draft, Messages
 from detectors.reading.fault import RowFault
 from detectors.reading.instruction import replied, said_before
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_object, required
+from detectors.reading.toolcall import tools_text
 
 
 def read_openai_preference(row: Object, limits: Limits) -> Draft:
     """Read `{input: {messages, tools?}, preferred_output, non_preferred_output}`."""
     given = as_object(required(row, "input"), "input")
-    asked = read_messages(required(given, "messages", "input"), "input.messages")
-    preferred = _output(row, "preferred_output")
-    rejected = _output(row, "non_preferred_output")
+    asked = read_messages(
+        required(given, "messages", "input"), "input.messages", limits
+    )
+    preferred = _output(row, "preferred_output", limits)
+    rejected = _output(row, "non_preferred_output", limits)
     tools = tools_text(given.get("tools"), "input.tools", limits)
     return Draft(asked + preferred, rejected, tools, "preferred_output")
 
@@ -24,17 +27,17 @@ def read_trl_preference(row: Object, limits: Limits) -> Draft:
     Where `chosen` and `rejected` repeat the prompt, or hold it alone, it is taken once:
     `rejected` of the draft keeps only what differs from the prompt.
     """
-    asked = said_before(row["prompt"], "prompt") if "prompt" in row else ()
-    chosen = _without(asked, replied(required(row, "chosen"), "chosen"))
-    rejected = _without(asked, replied(required(row, "rejected"), "rejected"))
+    asked = said_before(row["prompt"], "prompt", limits) if "prompt" in row else ()
+    chosen = _without(asked, replied(required(row, "chosen"), "chosen", limits))
+    rejected = _without(asked, replied(required(row, "rejected"), "rejected", limits))
     shared = _shared(chosen, rejected)
     _ends_with_reply(rejected, "rejected")
     tools = tools_text(row.get("tools"), "tools", limits)
     return Draft(asked + chosen, rejected[shared:], tools, "chosen")
 
 
-def _output(row: Object, key: str) -> Messages:
-    messages = read_messages(required(row, key), key)
+def _output(row: Object, key: str, limits: Limits) -> Messages:
+    messages = read_messages(required(row, key), key, limits)
     _ends_with_reply(messages, key)
     return messages
 

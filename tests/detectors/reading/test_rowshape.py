@@ -140,8 +140,36 @@ def test_a_legacy_function_call_is_a_tool_call() -> None:
     call = {"name": "lookup", "arguments": "{}"}
     rows = [*said("a"), {"role": "assistant", "function_call": call}]
     example = read({"messages": rows, "functions": [{"name": "lookup"}]})
-    assert json.loads(example.messages[1].tool_calls) == [call]
+    calls = json.loads(example.messages[1].tool_calls)
+    assert calls == [{"type": "function", "function": call}]
     assert json.loads(example.tools) == [{"name": "lookup"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("{", "bad_json"),
+        ("[1]", "wrong_type"),
+        ("[" * 99, "too_deep"),
+        (3, "wrong_type"),
+        ([], "wrong_type"),
+    ],
+)
+def test_arguments_that_are_no_json_object_are_refused(
+    arguments: object, code: str
+) -> None:
+    call = {"function": {"name": "lookup", "arguments": arguments}}
+    row = {"messages": [{"role": "assistant", "tool_calls": [call]}]}
+    place = "messages[0].tool_calls[0].function.arguments"
+    assert fault(row) == (code, place)
+
+
+@pytest.mark.parametrize("arguments", ["", None, {}])
+def test_a_call_without_arguments_has_an_empty_object(arguments: object) -> None:
+    call = {"function": {"name": "lookup", "arguments": arguments}}
+    example = read({"messages": [{"role": "assistant", "tool_calls": [call]}]})
+    (made,) = json.loads(example.messages[0].tool_calls)
+    assert made["function"] == {"name": "lookup", "arguments": "{}"}
 
 
 def test_reasoning_and_refusals_that_a_trainer_would_learn_are_read() -> None:
@@ -218,7 +246,10 @@ def test_gemini_parts_of_every_kind_are_read() -> None:
                     {"text": "look"},
                 ],
             },
-            {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]},
+            {
+                "role": "model",
+                "parts": [{"functionCall": {"name": "f", "args": {"a": 1}}}],
+            },
             {
                 "role": "user",
                 "parts": [{"functionResponse": {"name": "f", "response": {"a": 1}}}],
@@ -235,7 +266,9 @@ def test_gemini_parts_of_every_kind_are_read() -> None:
         "assistant",
     ]
     assert example.messages[1].content == "[image][file]look"
-    assert json.loads(example.messages[2].tool_calls) == [{"name": "f", "args": {}}]
+    assert json.loads(example.messages[2].tool_calls) == [
+        {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    ]
     assert example.unjudged_parts == 2
 
 
