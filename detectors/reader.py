@@ -168,7 +168,7 @@ class _Written:
 def _check_depth(row: object, max_nesting: int) -> None:
     """RowFault where containers nest deeper; costs no stack."""
     level = [row]
-    for _ in range(max_nesting + 1):
+    for _ in range(max_nesting):
         level = [
             item
             for value in level

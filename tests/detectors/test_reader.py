@@ -222,6 +222,18 @@ def test_a_bad_row_of_a_json_array_is_named_too(
         assert codes(found) == [(2, code)]
 
 
+@pytest.mark.parametrize(("depth", "count"), [(7, 1), (8, 0)])
+def test_nesting_is_counted_alike_in_text_and_in_parsed_rows(
+    depth: int, count: int, read: Callable[..., Dataset]
+) -> None:
+    limits = Limits(max_nesting=8)
+    for innermost in ("[]", "[1]"):
+        inner = "[" * (depth - 1) + innermost + "]" * (depth - 1)
+        line = f'{{"text": "a", "x": {inner}}}'
+        assert len(read(line.encode(), limits)) == count
+        assert len(read_rows([json.loads(line)], name="r", limits=limits)) == count
+
+
 def test_brackets_inside_strings_do_not_nest(read: Callable[..., Dataset]) -> None:
     text = "[" * 500 + '\\"' + "{" * 500
     assert read(json.dumps({"text": text}).encode())[0].messages[0].content == text
