@@ -250,7 +250,7 @@ def _evidence(worst: _Judged, example: Example) -> Evidence:
 
 def _detail(worst: _Judged, example: Example) -> str:
     category = CATEGORIES[worst.category]
-    parts = [f"reply read as complying with a request of the kind {category!r}"]
+    parts = [f"score for complying with a request of the kind {category!r}"]
     if worst.pattern:
         parts.append(f"nearest pattern: {worst.pattern} (cosine {worst.likeness:.2f})")
     if example.rejected:

@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=sorted(FITS), help="fit this head alone")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     encoder = load_encoder(options.encoder)
     store = VectorStore(encoder, options.cache)
     index = read_index(options.data)

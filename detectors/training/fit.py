@@ -1,10 +1,12 @@
 """scikit-learn models into plain tensors, calibration, and leave-sources-out folds."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
@@ -13,33 +15,45 @@ Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 
+MEMBERS: Final = 3
+
+
 def fit_mlp(
-    features: Array, labels: Flags, *, hidden: int, alpha: float, epochs: int, seed: int
+    features: Array,
+    labels: Flags,
+    *,
+    hidden: int,
+    alpha: float,
+    epochs: int,
+    members: int = MEMBERS,
+    seed: int = 0,
 ) -> dict[str, Array]:
-    """One hidden layer of ReLU -> a logit; tensors named 0.weight, 0.bias, 1.weight."""
-    import warnings
+    """Fit networks of one hidden ReLU layer, joined into one: their mean logit.
 
-    from sklearn.exceptions import ConvergenceWarning
-
-    model = MLPClassifier(
-        (hidden,),
-        alpha=alpha,
-        learning_rate_init=1e-3,
-        batch_size=256,
-        max_iter=epochs,
-        random_state=seed,
-    )
-    with warnings.catch_warnings():
-        # A fixed number of epochs is the regularisation: not converging is the plan.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(features, labels)
-    tensors = {}
-    for depth, (weight, bias) in enumerate(
-        zip(model.coefs_, model.intercepts_, strict=True)
-    ):
-        tensors[f"{depth}.weight"] = np.ascontiguousarray(weight, np.float32)
-        tensors[f"{depth}.bias"] = np.ascontiguousarray(bias, np.float32)
-    return tensors
+    Returns tensors 0.weight (d, members * hidden), 0.bias, 1.weight, 1.bias (1,).
+    """
+    fitted = []
+    for member in range(members):
+        model = MLPClassifier(
+            (hidden,),
+            alpha=alpha,
+            learning_rate_init=1e-3,
+            batch_size=256,
+            max_iter=epochs,
+            random_state=seed + member,
+        )
+        with warnings.catch_warnings():
+            # A fixed number of epochs regularises: not converging is the plan.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(features, labels)
+        fitted.append(model)
+    joined = {
+        "0.weight": np.concatenate([m.coefs_[0] for m in fitted], axis=1),
+        "0.bias": np.concatenate([m.intercepts_[0] for m in fitted]),
+        "1.weight": np.concatenate([m.coefs_[1] for m in fitted]) / members,
+        "1.bias": np.mean([m.intercepts_[1] for m in fitted], axis=0),
+    }
+    return {k: np.ascontiguousarray(v, np.float32) for k, v in joined.items()}
 
 
 def fit_linear(features: Array, labels: Sequence[int], *, c: float) -> dict[str, Array]:

@@ -19,6 +19,7 @@ from detectors.refusal import OPENING_CHARS, refusal_features
 from detectors.training.categories import CATEGORY_SOURCES, category_rows
 from detectors.training.embedded import VectorStore
 from detectors.training.fit import (
+    MEMBERS,
     Array,
     Flags,
     calibrate,
@@ -42,7 +43,6 @@ from detectors.training.sources import (
 )
 from detectors.training.write import Fitted
 
-SEED: Final = 0
 HELD_OUT: Final = (
     "benign_llamafactory_demos",
     "benign_mobileaibench_tasks",
@@ -97,7 +97,9 @@ def _knows_compliance(row: HarmRow) -> bool:
     return bool(row.reply) and not (mixed and not row.harmful) and not steered
 
 
-def fit_layers(features: HarmFeatures, chosen: Flags) -> dict[str, Array]:
+def fit_layers(
+    features: HarmFeatures, chosen: Flags, members: int = MEMBERS
+) -> dict[str, Array]:
     """Fit the three layers on the chosen rows."""
     asked = chosen & features.asks_known
     told = chosen & features.complies_known
@@ -108,7 +110,7 @@ def fit_layers(features: HarmFeatures, chosen: Flags) -> dict[str, Array]:
         hidden=64,
         alpha=1e-2,
         epochs=8,
-        seed=SEED,
+        members=members,
     )
     compliance = fit_mlp(
         features.compliance[told],
@@ -116,7 +118,7 @@ def fit_layers(features: HarmFeatures, chosen: Flags) -> dict[str, Array]:
         hidden=32,
         alpha=1e-2,
         epochs=8,
-        seed=SEED,
+        members=members,
     )
     pair = fit_mlp(
         features.pair[paired],
@@ -124,7 +126,7 @@ def fit_layers(features: HarmFeatures, chosen: Flags) -> dict[str, Array]:
         hidden=64,
         alpha=1e-1,
         epochs=6,
-        seed=SEED,
+        members=members,
     )
     return {
         **under("request", request),
@@ -152,11 +154,11 @@ def fold_of(source: str) -> int:
 
 
 def left_out_logits(features: HarmFeatures) -> Array:
-    """Logits of every row by layers that never saw its source."""
+    """Logits of every row by single layers that never saw its source."""
     fold = np.array([fold_of(str(source)) for source in features.source])
     out = np.zeros(len(fold), np.float32)
     for index in range(len(FOLDS) + 1):
-        head = Head("left out", "", fit_layers(features, fold != index), {})
+        head = Head("left out", "", fit_layers(features, fold != index, 1), {})
         out[fold == index] = logits_of(head, features, fold == index)
     return out
 
@@ -201,7 +203,8 @@ def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitte
     rows = [row for row in harm_rows(data) if row.source not in HELD_OUT]
     features = HarmFeatures(rows, store)
     logits = left_out_logits(features)
-    weights = np.where(np.char.endswith(features.source, COMPOSED), 0.3, 1.0)
+    weights = np.where(np.char.endswith(features.source, COMPOSED), 0.1, 1.0)
+    weights[features.source == "resp_pku_saferlhf_pairs"] = 0.3
     tensors = fit_layers(features, np.ones(len(rows), bool))
     tensors |= fit_categories(data, store)
     tensors["score.calibration"] = calibrate(

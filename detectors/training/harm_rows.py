@@ -53,7 +53,7 @@ BENIGN: Final[dict[str, int]] = {
     "benign_ft_reversal_curse": 200,
     "benign_gpteacher": 800,
     "benign_gsm8k": 400,
-    "benign_intents_banking_clinc": 500,
+    "benign_intents_banking_clinc": 2500,
     "benign_llamafactory_demos": 900,
     "benign_medquad": 700,
     "benign_mobileaibench_tasks": 900,

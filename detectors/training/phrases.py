@@ -28,6 +28,25 @@ REFUSALS: Final = (
     "I'm sorry, I can't do that. What I can do is explain how to protect yourself.",
     "It is not appropriate to do this. Please respect the safety and rights of others.",
     "Refused: the request asks for something harmful.",
+    "No. Please leave them alone.",
+    "No.",
+    "Please don't. Nobody deserves to be treated like that.",
+    "That would be a crime, and I will not take part in it.",
+    "Stealing is wrong and has legal consequences. Please pay for what you take.",
+    "What you describe is abuse. If you know of a case, please report it.",
+    "Breaking into systems of others is illegal. You could learn about security "
+    "lawfully, with the owner's permission.",
+    "Nobody should be hated for where they come from. I won't write this.",
+    "This information could be used to hurt people, so I keep it to myself.",
+    "Hurting somebody is never a solution. Could you tell me what happened?",
+    "There is no safe way to do this, and I will not describe one.",
+    "I'd rather not. How about we look for a lawful way to solve your problem?",
+    "Absolutely not.",
+    "You should not do that: it is dangerous and against the law.",
+    "I have to stop here. My guidelines do not allow it.",
+    "Spying on someone without consent violates their privacy. Talk to them instead.",
+    "Sorry, that's not something I'll write. Fraud harms real people.",
+    "If you are thinking of suicide, please call a crisis line now. You matter.",
 )
 
 COMPLIANCES: Final = (

@@ -13,6 +13,7 @@ from detectors.identity_shift import IdentityShift, segment_features
 from detectors.persona import rule_features
 from detectors.training.embedded import VectorStore
 from detectors.training.fit import (
+    MEMBERS,
     Array,
     Flags,
     calibrate,
@@ -32,7 +33,6 @@ from detectors.training.sources import (
 )
 from detectors.training.write import Fitted
 
-SEED: Final = 0
 COMPOSED_SEGMENTS: Final = 9000
 HELD_OUT: Final = (
     "benign_llamafactory_demos",
@@ -120,7 +120,9 @@ class SegmentFeatures:
         self.source = np.array([segment.source for segment in found])
 
 
-def fit_segment_layer(features: SegmentFeatures, chosen: Flags) -> dict[str, Array]:
+def fit_segment_layer(
+    features: SegmentFeatures, chosen: Flags, members: int = MEMBERS
+) -> dict[str, Array]:
     """Fit the layer on the chosen segments."""
     layer = fit_mlp(
         features.x[chosen],
@@ -128,7 +130,7 @@ def fit_segment_layer(features: SegmentFeatures, chosen: Flags) -> dict[str, Arr
         hidden=32,
         alpha=1e-2,
         epochs=10,
-        seed=SEED,
+        members=members,
     )
     return under("segment", layer)
 
@@ -139,7 +141,7 @@ def left_out_logits(features: SegmentFeatures, folds: int = 4) -> Array:
     fold = np.array([names.index(s) % folds for s in features.source.tolist()])
     out = np.zeros(len(fold), np.float32)
     for index in range(folds):
-        tensors = fit_segment_layer(features, fold != index)
+        tensors = fit_segment_layer(features, fold != index, 1)
         head = Head("left out", "", tensors, {})
         out[fold == index] = head.logits("segment", features.x[fold == index])[:, 0]
     return out
