@@ -1,0 +1,1 @@
+"""How the canary was trained: one restartable command, see __main__."""
