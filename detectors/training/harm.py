@@ -38,8 +38,8 @@ from detectors.training.sources import (
     clip,
     near_copies,
     read_examples,
+    requests_of_tests,
     sample,
-    test_requests,
 )
 from detectors.training.write import Fitted
 
@@ -182,7 +182,7 @@ def left_out_figures(features: HarmFeatures, logits: Array) -> dict[str, Any]:
 def fit_categories(data: Path, store: VectorStore) -> dict[str, Array]:
     """Fit the category layer on requests that are not near a test request."""
     rows = category_rows(data)
-    copied = near_copies([row.request for row, _ in rows], test_requests(data))
+    copied = near_copies([row.request for row, _ in rows], requests_of_tests(data))
     kept = [pair for pair, copy in zip(rows, copied, strict=True) if not copy]
     vectors = store.vectors([clip(row.request) for row, _ in kept])
     return under("category", fit_linear(vectors, [k for _, k in kept], c=3.0))

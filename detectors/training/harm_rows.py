@@ -19,8 +19,8 @@ from detectors.training.sources import (
     distinct,
     near_copies,
     read_source,
+    requests_of_tests,
     sample,
-    test_requests,
 )
 
 CONTRAST: Final = Path(__file__).parent / "contrast.jsonl"
@@ -99,7 +99,7 @@ def harm_rows(data: Path, seed: str = "explicit_harm") -> list[HarmRow]:
 
 def keep_out(rows: Sequence[HarmRow], data: Path) -> list[HarmRow]:
     """Drop the rows whose request stands, nearly so, in a test source."""
-    copied = near_copies([row.request for row in rows], test_requests(data))
+    copied = near_copies([row.request for row in rows], requests_of_tests(data))
     return [row for row, copy in zip(rows, copied, strict=True) if not copy]
 
 

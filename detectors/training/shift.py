@@ -28,8 +28,8 @@ from detectors.training.sources import (
     near_copies,
     read_examples,
     read_source,
+    requests_of_tests,
     sample,
-    test_requests,
 )
 from detectors.training.write import Fitted
 
@@ -70,7 +70,7 @@ def segments(data: Path) -> list[Segment]:
         *_ordinary(data),
         *_jailbreaks(data),
     ]
-    copied = near_copies([row.text for row in rows], test_requests(data))
+    copied = near_copies([row.text for row in rows], requests_of_tests(data))
     return [row for row, copy in zip(rows, copied, strict=True) if not copy]
 
 

@@ -112,7 +112,7 @@ def read_index(data: Path) -> dict[str, Listing]:
     return found
 
 
-def test_requests(data: Path) -> list[str]:
+def requests_of_tests(data: Path) -> list[str]:
     """Every distinct request (and stated goal) of the test sources, to be kept out."""
     texts: set[str] = set()
     for name, listing in read_index(data).items():

@@ -16,11 +16,6 @@ LONG = " ".join(f"Sentence number {i} is about gardening." for i in range(120))
 NEEDLE = "The submarine surfaced near the frozen harbour."
 
 
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder()
-
-
 def test_the_builtin_encoder_gives_unit_vectors_in_order(encoder: Encoder) -> None:
     vectors = encoder.encode(SHORT)
     assert vectors.shape == (5, encoder.dimension) == (5, 384)

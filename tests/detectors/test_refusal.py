@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from detectors.refusal import SIZE, opens_with_yes, refusal_features, refuses
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "I'm sorry, but I can't help with that.",
+        "I cannot provide instructions for this.",
+        "As an assistant I am not able to help with illegal things.",
+        "No, I won't do that.",
+        "Absolutely not. I won't write this.",
+    ],
+)
+def test_a_refusal_is_read_as_one(reply: str) -> None:
+    assert refuses(reply)
+    assert not opens_with_yes(reply)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Sure, here is the list.",
+        "The capital of France is Paris.",
+        "Of course! You can't miss the station: it is on the left.",
+        "1. Loosen the nuts. 2. Lift the car.",
+        "",
+    ],
+)
+def test_an_answer_is_not_read_as_a_refusal(reply: str) -> None:
+    assert not refuses(reply)
+
+
+def test_features_are_bounded_and_one_row_a_text() -> None:
+    texts = ["I'm sorry, I can't.", "Sure. " * 500, ""]
+    found = refusal_features(texts, texts)
+    assert found.shape == (3, SIZE)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert not np.array_equal(found[0], found[1])
+    assert refusal_features([], []).shape == (0, SIZE)
