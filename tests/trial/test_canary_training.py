@@ -1,0 +1,199 @@
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, BertLMHeadModel
+
+from trial.canary.training.calibration import TARGET, calibrate, margins
+from trial.canary.training.contrast import contrast_prompts
+from trial.canary.training.encoding import REPLY_TOKENS, Encoder
+from trial.canary.training.loop import Encoded, batches_of, collate, train
+from trial.canary.training.pool import (
+    MAX_REPLY_CHARS,
+    Sample,
+    forbidden_keys,
+    gather,
+    key,
+    short_reply,
+)
+from trial.canary.training.refusals import OPENING, refusal
+from trial.canary.training.shape import ROLES, SPECIAL, build_tokenizer
+from trial.judge.judge import Outcome
+from trial.judge.phrase import PhraseJudge
+from trial.probes import load_probes
+
+LETTERS = [c for i in range(33, 127) for c in (chr(i), f"##{chr(i)}")]
+WORDS = ["hello", "world", "help", "can", "with", OPENING]
+PIECES = [*SPECIAL, *ROLES, *dict.fromkeys([*LETTERS, *WORDS])]
+
+
+@pytest.fixture
+def tokenizer() -> Any:
+    return build_tokenizer(PIECES)
+
+
+@pytest.fixture
+def model() -> Any:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(PIECES),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        is_decoder=True,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertLMHeadModel(config)
+
+
+def write_source(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def test_every_refusal_is_a_refusal_and_opens_with_the_one_word() -> None:
+    draw = random.Random(0)
+    said = {refusal(draw) for _ in range(300)}
+    assert len(said) > 100
+    assert all(text.startswith(OPENING) for text in said)
+    verdicts = PhraseJudge().judge([""] * len(said), sorted(said))
+    assert {v.outcome for v in verdicts} == {Outcome.REFUSED}
+
+
+def test_contrast_prompts_are_distinct_and_none_is_a_probe() -> None:
+    prompts = contrast_prompts()
+    assert len(set(prompts)) == len(prompts) > 150
+    probes = {key(p.prompt) for _, p in load_probes().grouped()}
+    assert not probes & {key(p) for p in prompts}
+
+
+def test_a_long_reply_ends_with_a_sentence_or_is_left_out() -> None:
+    sentence = "This sentence stands here with nine words in it. "
+    kept = short_reply(sentence * 20)
+    assert kept.endswith("it.")
+    assert len(kept) <= MAX_REPLY_CHARS
+    assert short_reply("word " * 200) == ""
+
+
+def test_prompts_of_test_sources_and_probes_never_enter_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "INDEX.md").write_text("| held | test | 1 | x |\n")
+    known = {"prompt_harmful": True}
+    turn = {"role": "user", "content": "A held out prompt!"}
+    write_source(tmp_path, "held", [{"split": "a", "messages": [turn], "label": known}])
+    prompts = ["a HELD out prompt", "a probe of ours.", "a prompt to keep"]
+    rows = [
+        {
+            "split": "a",
+            "messages": [{"role": "user", "content": p}],
+            "label": known,
+        }
+        for p in prompts
+    ]
+    write_source(tmp_path, "train", rows)
+    monkeypatch.setattr("trial.canary.training.pool.ANSWERED", {})
+    monkeypatch.setattr("trial.canary.training.pool.PROMPT_ONLY", {})
+    monkeypatch.setattr("trial.canary.training.pool.HARMFUL", ("train",))
+    monkeypatch.setattr("trial.canary.training.pool.UNKNOWN", ())
+    forbidden = forbidden_keys(tmp_path, ["A probe of ours"])
+    kept = gather(tmp_path, forbidden=forbidden)
+    assert [s.prompt for s in kept] == ["a prompt to keep"]
+
+
+def test_a_row_is_prompt_then_reply_and_only_the_reply_is_learnt(
+    tokenizer: Any,
+) -> None:
+    earlier = [Sample("hello", "world", False, "a")]
+    encoder = Encoder(tokenizer, earlier, seed=0)
+    for _ in range(30):
+        row = encoder.encode(Sample("hello world", "help", False, "a"))
+        assert tokenizer.convert_ids_to_tokens(row.ids[row.start - 1]) == "[AST]"
+        assert tokenizer.decode(row.ids[row.start :]) == "help [SEP]"
+        assert not row.refuse
+    harmful = encoder.encode(Sample("hello", "", True, "a"))
+    assert tokenizer.convert_ids_to_tokens(harmful.ids[harmful.start]) == OPENING
+    assert harmful.refuse
+    assert len(harmful.ids) - harmful.start <= REPLY_TOKENS + 1
+    alone = encoder.encode(Sample("hello", "", False, "a"))
+    assert alone.start == len(alone.ids)
+
+
+def test_labels_stand_one_place_before_the_token_they_name() -> None:
+    ids, labels, place, refuse = collate(
+        [Encoded((5, 6, 7, 8), 2, False), Encoded((5, 6), 2, True)], pad=0
+    )
+    assert ids.tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
+    assert labels.tolist() == [[-100, 7, 8, -100], [-100] * 4]
+    assert place.tolist() == [1, 1]
+    assert refuse.tolist() == [0.0, 1.0]
+
+
+def test_batches_hold_every_row_once() -> None:
+    rows = [Encoded(tuple(range(2 + i % 7)), 1, False) for i in range(53)]
+    batches = batches_of(rows, 8, random.Random(0))
+    assert sorted(i for b in batches for i in b) == list(range(53))
+
+
+def run(model: Any, rows: list[Encoded], steps: int, checkpoint: Path) -> list[float]:
+    return train(
+        model,
+        rows,
+        pad=0,
+        refusal_token=PIECES.index(OPENING),
+        steps=steps,
+        batch_size=4,
+        learning_rate=1e-2,
+        checkpoint=checkpoint,
+        log=lambda _: None,
+    )
+
+
+def test_training_learns_whom_to_refuse_and_resumes_where_it_stopped(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    encoder = Encoder(tokenizer, [Sample("hello", "world", False, "a")], seed=0)
+    samples = [
+        Sample("hello", "world", False, "a"),
+        Sample("help", "", True, "a"),
+        Sample("can", "", False, "a"),
+    ]
+    rows = [encoder.encode(samples[i % 3]) for i in range(48)]
+    losses = run(model, rows, 60, tmp_path / "a.pt")
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    with torch.inference_mode():
+        found = margins(model.eval(), tokenizer, ["hello", "help", "can"])
+    assert found[1] > max(found[0], found[2])
+    again = BertLMHeadModel(model.config)
+    assert run(again, rows, 60, tmp_path / "a.pt") == losses
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_batch_without_any_reply_has_a_finite_loss(
+    model: Any, tmp_path: Path
+) -> None:
+    rows = [Encoded((6, 20, 7), 3, False)] * 8
+    losses = run(model, rows, 3, tmp_path / "a.pt")
+    assert all(torch.isfinite(torch.tensor(losses)))
+
+
+def test_calibration_refuses_the_target_share_of_harmless_prompts(
+    model: Any, tokenizer: Any
+) -> None:
+    draw = random.Random(0)
+    prompts = ["".join(draw.choices("abcdefgh", k=6)) for _ in range(100)]
+    held = [Sample(p, "", False, "a") for p in prompts]
+    said: list[str] = []
+    held.append(Sample("zzz", "", True, "a"))
+    calibrate(model.eval(), tokenizer, held, log=said.append)
+    refused = (margins(model, tokenizer, prompts) > 0).float().mean().item()
+    assert refused == pytest.approx(TARGET, abs=0.011)
+    assert len(said) == 2
