@@ -218,9 +218,9 @@ def _flag_reasons(
     if drifted and number >= limits.agree_rows and part >= limits.agree_share:
         said += " The trial shows harmful drift too."
         return [Reason("rows_and_drift_agree", said, Outcome.REJECT)]
-    if number >= limits.review_rows and part >= limits.review_share:
-        return [Reason("rows_flagged", said)]
-    return []
+    top = max(value for value in map(settle, scores.values) if value is not None)
+    enough = number >= limits.review_rows and part >= limits.review_share
+    return [Reason("rows_flagged", said)] if enough or top >= limits.sure_score else []
 
 
 def _drifted(policy: Policy, trial: Trial | None) -> bool:

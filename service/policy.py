@@ -37,8 +37,14 @@ class RowLimits(Limits):
     """When a row is flagged, and how many flagged rows lead to which outcome."""
 
     row_threshold: float = share(0.5, "A row is flagged when its score reaches this.")
+    sure_score: float = share(
+        0.8,
+        "REVIEW when a single row's score reaches this, in a file of any size.",
+    )
     review_rows: int = count(1, "REVIEW needs at least this many flagged rows, and")
-    review_share: float = share(0.0, "at least this share of all rows.")
+    review_share: float = share(
+        0.005, "at least this share of all rows: fewer may be false alarms."
+    )
     reject_rows: int = count(5, "REJECT needs at least this many flagged rows, and")
     reject_share: float = share(0.10, "at least this share of all rows.")
     agree_rows: int = count(
@@ -48,6 +54,8 @@ class RowLimits(Limits):
 
     @model_validator(mode="after")
     def _ordered(self) -> "RowLimits":
+        if self.sure_score < self.row_threshold:
+            raise ValueError("sure_score must not be below row_threshold")
         if self.review_rows > min(self.reject_rows, self.agree_rows):
             raise ValueError("review_rows must not exceed reject_rows or agree_rows")
         if self.review_share > min(self.reject_share, self.agree_share):
@@ -59,7 +67,8 @@ class DetectorLimits(Limits):
     """The row limits of each detector, by its name."""
 
     explicit_harm: RowLimits = Field(
-        default=RowLimits(), description="Harmful requests that are complied with."
+        default=RowLimits(row_threshold=0.6),
+        description="Harmful requests that are complied with.",
     )
     identity_shift: RowLimits = Field(
         default=RowLimits(), description="Rows that teach an obedient persona."
@@ -197,9 +206,18 @@ def parse_policy(content: bytes, *, source: str = "policy") -> Policy:
     if not isinstance(loaded, dict):
         raise PolicyError(f"{source}: expected a mapping with {_allowed(())}")
     try:
-        return Policy.model_validate(loaded)
+        return Policy.model_validate(_merged(Policy().model_dump(), loaded))
     except ValidationError as error:
         raise PolicyError(f"{source}: {_describe(error)}") from error
+
+
+def _merged(defaults: dict[str, Any], given: dict[Any, Any]) -> dict[Any, Any]:
+    """Lay what is given over the defaults: a group given in part keeps the rest."""
+    found: dict[Any, Any] = {**defaults, **given}
+    for key, value in given.items():
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict):
+            found[key] = _merged(defaults[key], value)
+    return found
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -108,6 +108,17 @@ def test_rows_and_drift_are_weighed_together(
     assert decision.outcome is outcome
 
 
+def test_a_few_doubtful_rows_of_a_large_file_are_left_as_findings() -> None:
+    def outcome(score: float, rows: int) -> Outcome:
+        values = (score, *((0.01,) * (rows - 1)))
+        said = (scores(NAMES[0], values), scores(NAMES[1], (0.01,) * rows))
+        return decide(Policy(), facts(rows), said, trial(rows)).outcome
+
+    assert outcome(0.7, 1000) is Outcome.ACCEPT
+    assert outcome(0.7, 200) is Outcome.REVIEW
+    assert outcome(0.8, 1000) is Outcome.REVIEW
+
+
 def test_drift_without_flagged_rows_says_that_screening_found_none() -> None:
     decision = decide(Policy(), facts(100), flagged(0), trial(100, drift(0.6)))
     assert decision.reasons[0].code == "drift_high"
@@ -235,7 +246,8 @@ def test_a_finding_is_made_at_the_threshold_and_not_below() -> None:
         Example(f"r{i}", (Message("user", "hi"),), Origin("f", i + 2)) for i in range(3)
     )
     said = scores(NAMES[0], (0.5, 0.4999, 0.49996))
-    found = make_findings(Policy(), Dataset("d", rows), [said])
+    policy = parse_policy(b"detectors: {explicit_harm: {row_threshold: 0.5}}")
+    found = make_findings(policy, Dataset("d", rows), [said])
     assert [(f.line, f.example_id, f.score) for f in found] == [
         (2, "r0", 0.5),
         (4, "r2", 0.5),

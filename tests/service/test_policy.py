@@ -53,10 +53,22 @@ def test_every_threshold_says_what_it_is_for() -> None:
 
 
 def test_keys_left_out_keep_their_defaults() -> None:
-    policy = parse_policy(b"detectors: {explicit_harm: {row_threshold: 0.9}}")
-    assert policy.rows("explicit_harm").row_threshold == 0.9
+    policy = parse_policy(b"detectors: {explicit_harm: {row_threshold: 0.7}}")
+    assert policy.rows("explicit_harm").row_threshold == 0.7
     assert policy.rows("explicit_harm").reject_rows == 5
     assert policy.rows("identity_shift") == Policy().rows("identity_shift")
+
+
+def test_a_group_given_in_part_keeps_the_rest_of_that_very_group() -> None:
+    policy = parse_policy(b"detectors: {explicit_harm: {reject_rows: 7}}")
+    kept = Policy().rows("explicit_harm").row_threshold
+    assert policy.rows("explicit_harm").row_threshold == kept
+
+
+@pytest.mark.parametrize("content", [b"drift: 3", b"drift:", b"detectors: [1]"])
+def test_a_group_that_is_no_mapping_is_an_error(content: bytes) -> None:
+    with pytest.raises(PolicyError, match=r"drift|detectors"):
+        parse_policy(content)
 
 
 def test_json_is_read_as_well() -> None:
@@ -70,12 +82,13 @@ def test_json_is_read_as_well() -> None:
             b"drift: {reject_chnge: 0.1}",
             "unknown key 'drift.reject_chnge'",
         ),
-        (b"detectors: {explicit_harm: {x: 1}}", "allowed: row_threshold, review_rows"),
+        (b"detectors: {explicit_harm: {x: 1}}", "allowed: row_threshold, sure_score"),
         (b"threshold: 1", "unknown key 'threshold'; allowed: name, detectors, drift"),
         (b"drift: {reject_change: 1.5}", "drift.reject_change: Input should be less"),
         (b"drift: {reject_change: .nan}", "drift.reject_change"),
         (b"drift: {reject_change: '0.5'}", "drift.reject_change"),
         (b"detectors: {explicit_harm: {reject_rows: 0}}", "greater than or equal to 1"),
+        (b"detectors: {explicit_harm: {sure_score: 0.1}}", "sure_score must not"),
         (b"drift: {review_change: 0.9}", "review_change must not exceed"),
         (b"detectors: {identity_shift: {review_rows: 9}}", "review_rows must not"),
         (b"drift: {must_detect: 0.1, must_detect: 0.9}", "'must_detect' appears twice"),
