@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from detectors.catalog import load_detectors
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 import trial.base_model
+from detectors.catalog import load_detectors
 from detectors.embedding import Encoder, load_encoder, supports_bf16
 from detectors.errors import TunegateError
 from service.composition import package_versions
@@ -75,12 +74,12 @@ def examine(settings: Settings) -> Examination:
 
 
 def print_examination(found: Examination, console: Console) -> None:
-    """Print one line a check."""
-    table = Table(box=None, show_header=False, pad_edge=False)
+    """Print one line a check; long digests stay whole."""
     for check in found.checks:
-        mark = Text("ok", "green") if check.right else Text("WRONG", "bold red")
-        table.add_row(mark, Text(check.name), Text(printable(check.detail, 300)))
-    console.print(table)
+        mark = Text("ok   ", "green") if check.right else Text("WRONG", "bold red")
+        mark.append(f" {check.name:<30} ", "default")
+        mark.append(printable(check.detail, 300), "default")
+        console.print(mark, soft_wrap=True)
 
 
 def _device() -> str:
