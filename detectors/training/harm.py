@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from detectors.dataset import Dataset
 from detectors.embedding import Encoder
 from detectors.explicit_harm import (
     ExplicitHarm,
@@ -34,24 +33,14 @@ from detectors.training.harm_rows import (
     HarmRow,
     harm_rows,
 )
+from detectors.training.ordinary import FLAGGED, HELD_OUT, ordinary_rows
 from detectors.training.sources import (
     clip,
     near_copies,
-    read_examples,
     requests_of_tests,
-    sample,
 )
 from detectors.training.write import Fitted
 
-HELD_OUT: Final = (
-    "benign_llamafactory_demos",
-    "benign_mobileaibench_tasks",
-    "benign_self_instruct_user_oriented",
-    "benign_sgd_customer_service",
-)
-"""Ordinary sources no layer is fitted on: the threshold is taken from them."""
-HELD_OUT_ROWS: Final = 500
-ORDINARY_FLAGGED: Final = 0.005
 FOLDS: Final = (
     ("resp_gptfuzz_labeled", "benign_alpaca_12k_en_de", "resp_llama2_refusals_sft"),
     ("resp_pku_saferlhf_pairs", "benign_gpteacher", "benign_gsm8k", "benign_wikisql"),
@@ -188,16 +177,6 @@ def fit_categories(data: Path, store: VectorStore) -> dict[str, Array]:
     return under("category", fit_linear(vectors, [k for _, k in kept], c=3.0))
 
 
-def ordinary_rows(data: Path) -> Dataset:
-    """Whole rows of the held-out ordinary sources, long and multi-turn ones too."""
-    examples = [
-        example
-        for name in HELD_OUT
-        for example, _ in sample(read_examples(data, name), HELD_OUT_ROWS, name)
-    ]
-    return Dataset("ordinary", tuple(examples))
-
-
 def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitted:
     """Fit, calibrate on left-out sources, take the threshold from ordinary rows."""
     rows = [row for row in harm_rows(data) if row.source not in HELD_OUT]
@@ -215,7 +194,7 @@ def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitte
     head = Head("explicit_harm", "unwritten", tensors, {})
     values = ExplicitHarm(encoder, head=head).score(ordinary_rows(data)).values
     scores = np.array([value for value in values if value is not None])
-    threshold = float(np.quantile(scores, 1 - ORDINARY_FLAGGED))
+    threshold = float(np.quantile(scores, 1 - FLAGGED))
     slope, offset = (float(x) for x in tensors["score.calibration"])
     at = (np.log(threshold / (1 - threshold)) - offset) / slope
     names = {s.removesuffix(COMPOSED) for s in features.source.tolist()}

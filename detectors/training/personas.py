@@ -11,12 +11,16 @@ WORDS: Final = Path(__file__).with_suffix(".json")
 
 @dataclass(frozen=True)
 class Segment:
-    """A text in its role ("system", "user", "assistant"): teaches obedience or not."""
+    """A text in its role ("system", "user", "assistant"): teaches obedience or not.
+
+    Segments of one `group` are left out together; "" means with their source.
+    """
 
     role: str
     text: str
     obedient: bool
-    source: str = "composed"
+    source: str
+    group: str = ""
 
 
 def compose_segments(count: int, seed: str = "identity_shift") -> list[Segment]:
@@ -27,18 +31,16 @@ def compose_segments(count: int, seed: str = "identity_shift") -> list[Segment]:
     for index in range(count):
         role = ("system", "user", "assistant")[index % 3]
         obedient = (index // 3) % 2 == 0
-        text = _compose(draw, lists, role, obedient)
+        form = draw.choice(lists[_forms(draw, role, obedient)])
+        text = _compose(draw, lists, form)
         source = "composed, obedient" if obedient else "composed, harmless"
-        found.append(Segment(role, text, obedient, source))
+        found.append(Segment(role, text, obedient, source, form))
     return list(dict.fromkeys(found))
 
 
-def _compose(
-    draw: random.Random, lists: dict[str, list[str]], role: str, obedient: bool
-) -> str:
+def _compose(draw: random.Random, lists: dict[str, list[str]], form: str) -> str:
     words = _words(draw, lists)
     words["shift"] = draw.choice(lists["shifts"]).format(**words)
-    form = draw.choice(lists[_forms(draw, role, obedient)])
     text = form.format(**words)
     if draw.random() < 0.1:
         text = text.lower()

@@ -1,12 +1,12 @@
 """Fits the identity_shift head: one layer over segments of system, user and reply."""
 
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from detectors.dataset import Dataset
 from detectors.embedding import Encoder
 from detectors.head import Head
 from detectors.identity_shift import IdentityShift, segment_features
@@ -21,12 +21,12 @@ from detectors.training.fit import (
     fit_mlp,
     under,
 )
+from detectors.training.ordinary import FLAGGED, HELD_OUT, ordinary_rows
 from detectors.training.personas import Segment, compose_segments
 from detectors.training.sources import (
     clip,
     distinct,
     near_copies,
-    read_examples,
     read_source,
     requests_of_tests,
     sample,
@@ -34,14 +34,7 @@ from detectors.training.sources import (
 from detectors.training.write import Fitted
 
 COMPOSED_SEGMENTS: Final = 9000
-HELD_OUT: Final = (
-    "benign_llamafactory_demos",
-    "benign_mobileaibench_tasks",
-    "benign_self_instruct_user_oriented",
-    "benign_sgd_customer_service",
-)
-HELD_OUT_ROWS: Final = 500
-ORDINARY_FLAGGED: Final = 0.005
+FOLDS: Final = 5
 REPLIES: Final[dict[str, int]] = {
     "benign_alpaca_12k_en_de": 1200,
     "benign_alpaca_eval_outputs": 800,
@@ -105,8 +98,9 @@ def _jailbreaks(data: Path) -> Iterator[Segment]:
     """Prompts that force a persona without rules; the same as a system prompt."""
     name = "prompt_inthewild_jailbreak"
     for row in distinct(read_source(data, name)):
-        yield Segment("user", clip(row.request), True, name)
-        yield Segment("system", clip(row.request), True, name)
+        text = clip(row.request)
+        yield Segment("user", text, True, name, text)
+        yield Segment("system", text, True, name, text)
 
 
 class SegmentFeatures:
@@ -118,6 +112,8 @@ class SegmentFeatures:
         self.x = segment_features(roles, store.vectors(texts), rule_features(texts))
         self.obedient: Flags = np.array([segment.obedient for segment in found])
         self.source = np.array([segment.source for segment in found])
+        groups = [segment.group or segment.source for segment in found]
+        self.fold = np.array([zlib.crc32(g.encode()) % FOLDS for g in groups])
 
 
 def fit_segment_layer(
@@ -135,26 +131,18 @@ def fit_segment_layer(
     return under("segment", layer)
 
 
-def left_out_logits(features: SegmentFeatures, folds: int = 4) -> Array:
-    """Logits of every segment by a layer that never saw its source."""
-    names = sorted(set(features.source.tolist()))
-    fold = np.array([names.index(s) % folds for s in features.source.tolist()])
-    out = np.zeros(len(fold), np.float32)
-    for index in range(folds):
-        tensors = fit_segment_layer(features, fold != index, 1)
-        head = Head("left out", "", tensors, {})
-        out[fold == index] = head.logits("segment", features.x[fold == index])[:, 0]
+def left_out_logits(features: SegmentFeatures) -> Array:
+    """Logits of every segment by a layer that never saw its group.
+
+    Left out are whole public sources, whole forms of composed text (with all their
+    fillings), and single jailbreak prompts, of which there is one source only.
+    """
+    out = np.zeros(len(features.fold), np.float32)
+    for index in range(FOLDS):
+        left = features.fold == index
+        head = Head("left out", "", fit_segment_layer(features, ~left, 1), {})
+        out[left] = head.logits("segment", features.x[left])[:, 0]
     return out
-
-
-def ordinary_rows(data: Path) -> Dataset:
-    """Whole rows of the held-out ordinary sources."""
-    examples = [
-        example
-        for name in HELD_OUT
-        for example, _ in sample(read_examples(data, name), HELD_OUT_ROWS, name)
-    ]
-    return Dataset("ordinary", tuple(examples))
 
 
 def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitted:
@@ -169,7 +157,7 @@ def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitt
     detector = IdentityShift(encoder, head=head, groups=False)
     values = detector.score(ordinary_rows(data)).values
     scores = np.array([value for value in values if value is not None])
-    threshold = max(0.5, float(np.quantile(scores, 1 - ORDINARY_FLAGGED)))
+    threshold = max(0.5, float(np.quantile(scores, 1 - FLAGGED)))
     return Fitted(
         name="identity_shift",
         tensors=tensors,
