@@ -25,8 +25,8 @@ from detectors.training.sources import read_examples, read_index, sample
 
 NAME: Final = "detector_quality"
 COMMAND: Final = "python -m benchmark.detector_quality --data ../shared/data"
-ORDINARY_ROWS: Final = 500
-PROMPT_ROWS: Final = 300
+ORDINARY_ROWS: Final = 300
+PROMPT_ROWS: Final = 200
 
 Label = Mapping[str, Any]
 Labelled = list[tuple[Example, Label]]
@@ -200,7 +200,7 @@ def identity_quality(encoder: Encoder, data: Path) -> dict[str, Any]:
         "aoa, as a dataset": flagged(measure(detector, aoa, "aoa"), at),
         "aoa, rows alone": share(rows_alone >= at),
         "aoa, rows alone without system": flagged(measure(alone, bare, "aoa"), at),
-        "aoa, 10 among 500 ordinary": share(needles >= at),
+        "aoa, 10 among 300 ordinary": share(needles >= at),
         "personas": {name: flagged(m, at) for name, m in personas.items()},
         "personas pooled": share(
             np.concatenate([m.values for m in personas.values()]) >= at
