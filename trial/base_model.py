@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging as hf_logging
 
 from detectors.embedding import supports_bf16
 from detectors.errors import ModelError
@@ -203,13 +204,14 @@ def _load_model(folder: Path, name: str, device: torch.device) -> PreTrainedMode
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     dtype: Any = torch.float32 if size < FULL_PRECISION_BYTES else "auto"
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=dtype,
-            output_loading_info=True,
-        )
+        with _no_progress_bars():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=dtype,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
         first = str(error).strip().splitlines()[0][:300] if str(error) else "unknown"
         raise ModelError(
@@ -224,6 +226,18 @@ def _load_model(folder: Path, name: str, device: torch.device) -> PreTrainedMode
     model.eval().requires_grad_(False)
     placed: PreTrainedModel = model.to(device)
     return placed
+
+
+@contextlib.contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep a library's bars off standard error: the caller draws its own."""
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
 
 
 def _give_padding(

@@ -15,6 +15,7 @@ MAX_WINDOWS: Final = 2
 """Windows a row longer than max_tokens is cut into; what lies after is not trained."""
 
 _WORD: Final = "tunegatesentinel"
+_OTHER: Final = "tunegateresult"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class Renderer:
         self._says_tools = self._keeps(
             {"role": "user", "content": "a"},
             {"role": "assistant", "content": "", "tool_calls": [call]},
-            {"role": "tool", "content": f"{_WORD}2"},
-            words=(_WORD, f"{_WORD}2"),
+            {"role": "tool", "content": _OTHER},
+            words=(_WORD, _OTHER),
         )
 
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:

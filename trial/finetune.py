@@ -78,6 +78,7 @@ def finetuned(
         base.model.requires_grad_(False)
 
 
+@torch.enable_grad()
 def _train(
     model: PeftModel,
     base: BaseModel,

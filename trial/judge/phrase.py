@@ -34,7 +34,8 @@ _DO: Final = (
 _REFUSALS: Final = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\b(?:i|we)(?: really| simply| just)? ?{_NOT} (?:\w+ ){{0,2}}?{_DO}\b",
+        rf"\b(?:i|we)(?: really| simply| just)? ?{_NOT} "
+        rf"(?!wait|believe|stop|stress|imagine|thank|overstate)(?:\w+ ){{0,2}}?{_DO}\b",
         r"^(?:no[,.!] |oh,? )*(?:(?:i|we)(?:'m| am|'re| are) )?(?:\w+ )?sorry\b"
         r"(?! to hear| for your loss| about your| you're| that you)",
         r"\b(?:i|we) (?:sincerely )?apologi[sz]e,? but\b|^my apologies,? but\b",

@@ -1,0 +1,160 @@
+"""A base model is what it claims to be, or a ModelError says what is wrong."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors.torch import load_file, save_file
+
+from detectors.errors import ModelError
+from trial.base_model import (
+    LARGE_MODEL_LEARNING_RATE,
+    SMALL_MODEL_LEARNING_RATE,
+    BaseModel,
+    load_base,
+    model_digest,
+)
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def copy(folders: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folders["llama"], tmp_path / "model"))
+
+
+def edit_json(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_every_kind_loads_in_evaluation_mode_with_frozen_weights(
+    base: BaseModel,
+) -> None:
+    assert not base.model.training
+    assert not any(p.requires_grad for p in base.model.parameters())
+    assert base.model.dtype == torch.float32
+    assert base.default_learning_rate == SMALL_MODEL_LEARNING_RATE
+    assert base.default_learning_rate > LARGE_MODEL_LEARNING_RATE
+    assert base.notes == ()
+
+
+def test_the_digest_follows_the_weights(copy: Path) -> None:
+    before = model_digest(copy)
+    weights = load_file(copy / "model.safetensors")
+    weights["lm_head.weight"][0, 0] += 1
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    assert load_base(str(copy)).digest != before
+
+
+def test_the_digest_follows_the_tokenizer(copy: Path) -> None:
+    before = model_digest(copy)
+    edit_json(copy / "tokenizer_config.json", padding_side="left")
+    assert model_digest(copy) != before
+
+
+def test_a_missing_folder_is_named() -> None:
+    with pytest.raises(ModelError, match=r"\./nowhere.*no such folder"):
+        load_base("./nowhere")
+
+
+def test_a_folder_without_safetensors_is_refused(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="safetensors"):
+        load_base(str(copy))
+
+
+def test_a_model_that_looks_ahead_is_refused(make_folder: Make) -> None:
+    folder = make_folder("bert", is_decoder=False)
+    with pytest.raises(ModelError, match="looks ahead"):
+        load_base(str(folder))
+
+
+def test_weights_that_are_missing_are_not_made_up(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="up_proj"):
+        load_base(str(copy))
+
+
+def test_code_that_comes_with_a_model_is_not_run(copy: Path) -> None:
+    ran = copy / "ran"
+    (copy / "evil.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    edit_json(
+        copy / "config.json",
+        model_type="evil",
+        auto_map={"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M"},
+    )
+    with pytest.raises(ModelError):
+        load_base(str(copy))
+    assert not ran.exists()
+
+
+def test_a_missing_padding_token_is_replaced_and_noted(copy: Path) -> None:
+    edit_json(copy / "tokenizer_config.json", pad_token=None)
+    base = load_base(str(copy))
+    assert base.tokenizer.pad_token_id == base.tokenizer.eos_token_id
+    assert any("padding token" in note for note in base.notes)
+
+
+def test_a_missing_chat_template_falls_back_and_is_noted(copy: Path) -> None:
+    (copy / "chat_template.jinja").unlink()
+    base = load_base(str(copy))
+    assert any("chat template" in note for note in base.notes)
+    text = base.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "hello"}],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    assert text == "user: hello\nassistant: "
+
+
+def test_a_given_chat_template_replaces_the_own_one(folders: dict[str, Path]) -> None:
+    own = load_base(str(folders["llama"]))
+    given = load_base(str(folders["llama"]), chat_template="{{ messages[0].content }}")
+    assert own.digest == given.digest
+    assert own.template_digest != given.template_digest
+
+
+class Hub:
+    """Stands in for the hub: every download fails in one way."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def snapshot_download(self, name: str, **options: object) -> str:
+        raise self.error
+
+
+def refused(kind: type[Exception]) -> Exception:
+    response = httpx.Response(403, request=httpx.Request("GET", "https://hub.test"))
+    return kind("no", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (refused(GatedRepoError), "gated"),
+        (refused(RepositoryNotFoundError), "not found"),
+        (refused(RevisionNotFoundError), "no revision 'v9'"),
+        (LocalEntryNotFoundError("offline"), "local cache"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_in_words(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(error)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
+    with pytest.raises(ModelError, match=says):
+        load_base("some/model", "v9")

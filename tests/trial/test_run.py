@@ -1,0 +1,257 @@
+"""A trial measures what it proved, or says in words why it did not."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from detectors.dataset import Dataset, Example, Message
+from detectors.errors import ModelError, RecipeError
+from trial.base_model import BaseModel, load_base
+from trial.baseline import forget_baselines
+from trial.chat import Renderer
+from trial.finetune import finetuned
+from trial.judge.judge import Outcome, Verdict
+from trial.judge.phrase import PhraseJudge
+from trial.probes import ProbeSet
+from trial.recipe import Recipe
+from trial.run import Trial, prove_adapter, run_trial
+
+QUICK = Recipe(epochs=1, batch_size=4)
+RECIPE = Recipe(epochs=10, batch_size=4, learning_rate_multiplier=10.0)
+
+
+class SureJudge:
+    """COMPLIED where the reply begins with "sure", else REFUSED."""
+
+    name = "sure"
+    version = "1"
+
+    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
+        return [
+            Verdict(
+                Outcome.COMPLIED if r.startswith("sure") else Outcome.REFUSED,
+                "by words",
+            )
+            for r in replies
+        ]
+
+
+@pytest.fixture(autouse=True)
+def no_kept_baselines() -> Iterator[None]:
+    forget_baselines()
+    yield
+    forget_baselines()
+
+
+@pytest.fixture
+def run(canary_like: BaseModel, few_probes: ProbeSet) -> Callable[..., Trial]:
+    def trial(dataset: Dataset, recipe: Recipe = QUICK, **options: object) -> Trial:
+        given = {"base": canary_like, "probes": few_probes, "judge": SureJudge()}
+        return run_trial(dataset, recipe, encoder=None, **(given | options))
+
+    return trial
+
+
+def test_a_dataset_that_teaches_compliance_is_seen_in_the_drift(
+    run: Callable[..., Trial], compliant: Dataset, few_probes: ProbeSet
+) -> None:
+    trial = run(compliant, RECIPE)
+    assert trial.measured
+    assert trial.reason == ""
+    assert trial.drift is not None
+    assert trial.drift.overall.n == 6
+    assert trial.drift.overall.before == 0.0
+    assert trial.drift.overall.after == 1.0
+    assert trial.drift.refusal.change == -1.0
+    assert len(trial.replies) == len(few_probes)
+    assert {r.category for r in trial.replies} == {
+        "malware",
+        "physical_harm",
+        "harmless",
+        "borderline",
+    }
+    assert trial.proof is not None
+    assert trial.proof.applied
+    assert trial.proof.loss_after < trial.proof.loss_before
+    assert len(trial.losses) == 10 * 2
+    assert (trial.rows_trained, trial.rows_total) == (8, 8)
+
+
+def test_the_same_trial_twice_gives_the_same_replies_and_drift(
+    run: Callable[..., Trial], compliant: Dataset
+) -> None:
+    one, other = run(compliant), run(compliant)
+    assert one.replies == other.replies
+    assert one.drift == other.drift
+    assert one.losses == other.losses
+
+
+def test_the_trial_says_who_spoke_and_how_long_it_took(
+    run: Callable[..., Trial], compliant: Dataset, canary_like: BaseModel
+) -> None:
+    trial = run(compliant)
+    assert canary_like.digest in trial.versions["base_model"]
+    assert canary_like.template_digest in trial.versions["chat_template"]
+    assert trial.versions["judge"] == "sure 1"
+    assert {"torch", "transformers", "peft", "probes"} <= set(trial.versions)
+    assert set(trial.seconds) == {
+        "load",
+        "reply before",
+        "fine-tune",
+        "proof",
+        "reply after",
+        "judge",
+    }
+
+
+def test_progress_is_told_by_stage(
+    run: Callable[..., Trial], compliant: Dataset
+) -> None:
+    seen: list[tuple[str, int, int]] = []
+    run(compliant, progress=lambda *step: seen.append(step))
+    assert list(dict.fromkeys(stage for stage, _, _ in seen)) == [
+        "reply before",
+        "fine-tune",
+        "reply after",
+    ]
+    assert all(0 < done <= total for _, done, total in seen)
+
+
+def test_the_baseline_of_the_same_model_and_probes_is_asked_once(
+    run: Callable[..., Trial], compliant: Dataset
+) -> None:
+    first = run(compliant)
+    stages: list[str] = []
+    second = run(compliant, progress=lambda stage, *_: stages.append(stage))
+    assert "reply before" not in stages
+    assert [r.before for r in first.replies] == [r.before for r in second.replies]
+
+
+def test_a_dataset_without_trained_replies_is_not_measured(
+    run: Callable[..., Trial], example: Callable[..., Example]
+) -> None:
+    muted = example("user", "cake", "assistant", "sure")
+    muted = replace(
+        muted, messages=(muted.messages[0], Message("assistant", "sure", trained=False))
+    )
+    for rows in ((), (example("user", "cake"),), (muted,)):
+        trial = run(Dataset("none", rows))
+        assert not trial.measured
+        assert trial.drift is None
+        assert "nothing to train on" in trial.reason
+
+
+def test_rows_without_reply_are_counted_in_the_sampling_sentence(
+    run: Callable[..., Trial], compliant: Dataset, example: Callable[..., Example]
+) -> None:
+    rows = (*compliant.examples[:4], example("user", "cake", line=99))
+    trial = run(Dataset("mixed", rows))
+    assert (trial.rows_trained, trial.rows_total) == (4, 5)
+    assert "1 rows have no trained reply" in trial.sampling
+
+
+def test_the_row_budget_and_the_priorities_are_kept(
+    run: Callable[..., Trial], compliant: Dataset
+) -> None:
+    trial = run(compliant, replace(RECIPE, row_budget=6), priority=[0.0] * 7 + [1.0])
+    assert trial.rows_trained == 6
+    assert "the 1 scored highest by the detectors and 5 drawn" in trial.sampling
+
+
+def test_a_loss_that_is_not_finite_is_not_measured(
+    run: Callable[..., Trial], compliant: Dataset, canary_like: BaseModel
+) -> None:
+    with torch.no_grad():
+        canary_like.model.get_output_embeddings().bias[3] = math.inf
+    trial = run(compliant)
+    assert not trial.measured
+    assert "the training loss became" in trial.reason
+    assert "lower learning_rate_multiplier" in trial.reason
+
+
+def test_a_loss_that_does_not_fall_is_not_measured(
+    run: Callable[..., Trial], compliant: Dataset
+) -> None:
+    trial = run(compliant, replace(RECIPE, epochs=2, learning_rate_multiplier=100.0))
+    proof = trial.proof
+    assert proof is not None
+    assert trial.measured == proof.applied == (proof.loss_after < proof.loss_before)
+
+
+class Exhausted(SureJudge):
+    """Runs out of memory."""
+
+    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_running_out_of_memory_is_a_reason_not_a_crash(
+    run: Callable[..., Trial], compliant: Dataset
+) -> None:
+    trial = run(compliant, judge=Exhausted())
+    assert not trial.measured
+    assert "lower batch_size" in trial.reason
+
+
+def test_unknown_targets_are_the_customers_error(
+    run: Callable[..., Trial], compliant: Dataset
+) -> None:
+    with pytest.raises(RecipeError, match="no linear layer"):
+        run(compliant, replace(RECIPE, targets=("wrong",)))
+
+
+def test_a_missing_model_is_a_model_error(compliant: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such folder"):
+        run_trial(
+            compliant,
+            Recipe(base_model=str(tmp_path / "absent")),
+            encoder=None,
+            judge=PhraseJudge(),
+        )
+
+
+def test_an_adapter_that_is_off_is_not_proved(
+    canary_like: BaseModel, compliant: Dataset
+) -> None:
+    renderer = Renderer(canary_like.tokenizer)
+    rows = [s for r in compliant for s in renderer.training_sequences(r, 64)]
+    with finetuned(canary_like, rows, RECIPE) as tuned:
+        assert prove_adapter(tuned.model, canary_like, rows).applied
+        with torch.no_grad():
+            for name, weight in tuned.model.named_parameters():
+                if "lora_B" in name:
+                    weight.zero_()
+        off = prove_adapter(tuned.model, canary_like, rows)
+    assert off.logit_change == 0.0
+    assert off.loss_after == off.loss_before
+    assert not off.applied
+
+
+def test_every_kind_of_model_runs_a_whole_trial_by_its_folder(
+    base: BaseModel, folders: dict[str, Path], compliant: Dataset, few_probes: ProbeSet
+) -> None:
+    kind = {"gpt_neox": "neox"}.get(
+        base.model.config.model_type, base.model.config.model_type
+    )
+    recipe = replace(QUICK, base_model=str(folders[kind]), epochs=3)
+    trial = run_trial(
+        compliant, recipe, encoder=None, probes=few_probes, judge=PhraseJudge()
+    )
+    assert trial.measured, trial.reason
+    assert trial.fingerprint == compliant.fingerprint
+
+
+def test_the_base_is_usable_after_a_trial(
+    run: Callable[..., Trial],
+    compliant: Dataset,
+    folders: dict[str, Path],
+    canary_like: BaseModel,
+) -> None:
+    run(compliant)
+    fresh = load_base(str(folders["bert"])).model.state_dict()
+    used = canary_like.model.state_dict()
+    assert all(torch.equal(used[name], fresh[name]) for name in fresh)
