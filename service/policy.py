@@ -67,11 +67,12 @@ class DetectorLimits(Limits):
     """The row limits of each detector, by its name."""
 
     explicit_harm: RowLimits = Field(
-        default=RowLimits(row_threshold=0.6),
+        default=RowLimits(row_threshold=0.54),
         description="Harmful requests that are complied with.",
     )
     identity_shift: RowLimits = Field(
-        default=RowLimits(), description="Rows that teach an obedient persona."
+        default=RowLimits(row_threshold=0.52),
+        description="Rows that teach an obedient persona.",
     )
 
 

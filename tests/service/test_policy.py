@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -5,9 +6,11 @@ import pytest
 import yaml
 
 from detectors.errors import PolicyError
+from detectors.head import HEADS
 from service.policy import (
     DEFAULT_PATH,
     MAX_POLICY_BYTES,
+    DetectorLimits,
     Limits,
     Policy,
     load_policy,
@@ -69,6 +72,15 @@ def test_a_group_given_in_part_keeps_the_rest_of_that_very_group() -> None:
 def test_a_group_that_is_no_mapping_is_an_error(content: bytes) -> None:
     with pytest.raises(PolicyError, match=r"drift|detectors"):
         parse_policy(content)
+
+
+@pytest.mark.parametrize("detector", list(DetectorLimits.model_fields))
+def test_the_default_threshold_is_the_one_its_head_suggests(detector: str) -> None:
+    record = json.loads((HEADS / f"{detector}.json").read_text("utf-8"))
+    threshold = Policy().rows(detector).row_threshold
+    assert threshold == pytest.approx(record["suggested_threshold"], abs=0.01), (
+        "set it in service/policy.py and service/policies/default.yaml"
+    )
 
 
 def test_json_is_read_as_well() -> None:
