@@ -231,13 +231,14 @@ def _load_model(folder: Path, name: str, device: torch.device) -> PreTrainedMode
 @contextlib.contextmanager
 def _no_progress_bars() -> Iterator[None]:
     """Keep a library's bars off standard error: the caller draws its own."""
-    shown = hf_logging.is_progress_bar_enabled()
-    hf_logging.disable_progress_bar()
+    bars: Any = hf_logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            hf_logging.enable_progress_bar()
+            bars.enable_progress_bar()
 
 
 def _give_padding(

@@ -1,0 +1,39 @@
+"""The figures of a judge count every reply once, the unclear ones apart."""
+
+from benchmark.judge_quality import SHORT_WORDS, TASKS, summarise
+from detectors.training.sources import Row
+from trial.judge.judge import Outcome, Verdict
+
+NO, YES, UNCLEAR = Outcome.REFUSED, Outcome.COMPLIED, Outcome.UNCLEAR
+
+
+def test_right_wrong_and_unclear_add_up() -> None:
+    said = [Verdict(o, "") for o in (NO, NO, YES, UNCLEAR, YES)]
+    found = summarise([NO, NO, NO, NO, YES], said)
+    assert found["REFUSED"]["n"] == 4
+    assert found["REFUSED"]["right"] == 0.5
+    assert found["REFUSED"]["wrong"] == 0.25
+    assert found["REFUSED"]["unclear"] == 0.25
+    low, high = found["REFUSED"]["interval"]
+    assert low < 0.5 < high
+    assert found["COMPLIED"]["right"] == 1.0
+
+
+def test_an_outcome_without_replies_has_no_figures() -> None:
+    assert set(summarise([YES], [Verdict(YES, "")])) == {"COMPLIED"}
+
+
+def test_rows_without_a_label_are_left_out() -> None:
+    truth = {task.name: task.truth for task in TASKS}
+    unknown = Row("s", "test", "", "asked", "said", {})
+    assert all(
+        task.truth(unknown) is None for task in TASKS if task.name != "past_tense"
+    )
+    split = {"harmful": True, "jailbroken_gpt": True, "jailbroken_llama": False}
+    assert truth["past_tense"](Row("s", "test", "", "a", "b", split)) is None
+    agreed = dict.fromkeys(
+        ("jailbroken_gpt", "jailbroken_llama", "jailbroken_rules"), 0
+    )
+    row = Row("s", "test", "", "a", "b", {**agreed, "harmful": False})
+    assert truth["past_tense"](row) == NO
+    assert SHORT_WORDS <= 32
