@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import settings as hypothesis_settings
 
 from detectors.dataset import Dataset
 from detectors.detector import Evidence, Scores
@@ -19,6 +20,9 @@ from trial.drift import DriftReport, RateChange
 from trial.judge.judge import Outcome, Verdict
 from trial.recipe import Recipe
 from trial.run import AdapterProof, ProbeReply, Trial
+
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")  # a busy machine is no failure
 
 
 class FakeEncoder:
