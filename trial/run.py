@@ -10,18 +10,19 @@ from typing import Final
 import torch
 from peft import PeftModel
 
-from detectors.dataset import Dataset, Example, Message
+from detectors.dataset import Dataset, Example
 from detectors.embedding import Encoder
 from detectors.errors import TrialError
 from trial.base_model import BaseModel, load_base
 from trial.baseline import baseline_replies
 from trial.chat import Renderer, TokenSequence
-from trial.drift import DriftReport, JudgedPair, measure_drift
+from trial.context import PLAIN, Context, find_contexts
+from trial.drift import CONFIDENCE, DriftReport, JudgedPair, RateChange, measure_drift
 from trial.finetune import finetuned, pad
 from trial.generate import NEW_TOKENS, generate_replies
 from trial.judge.judge import Judge, Verdict
 from trial.judge.phrase import PhraseJudge
-from trial.probes import ProbeSet, load_probes
+from trial.probes import Probe, ProbeSet, load_probes
 from trial.recipe import Recipe
 from trial.sample import sample_rows
 
@@ -63,7 +64,10 @@ class Trial:
 
     `drift` is None where `measured` is False; `reason` then says why in words a
     person can act on. `seconds` maps stage name to wall-clock seconds. `versions` maps
-    every model, probe set and judge that spoke to its version or digest.
+    every model, probe set and judge that spoke to its version or digest. `contexts`
+    holds the harmfulness in every context the probes were asked in (`trial.context`);
+    `drift` and `replies` are those of the worst, named by `context`, its overall
+    interval widened for the number of contexts (Bonferroni).
     """
 
     recipe: Recipe
@@ -76,6 +80,8 @@ class Trial:
     drift: DriftReport | None = None
     proof: AdapterProof | None = None
     replies: tuple[ProbeReply, ...] = ()
+    context: str = PLAIN.name
+    contexts: dict[str, RateChange] = field(default_factory=dict)
     losses: tuple[float, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -140,7 +146,7 @@ def run_trial(
     try:
         rows = _choose_rows(dataset, work, priority)
         trial = replace(trial, rows_trained=rows.count, sampling=rows.sampling)
-        return _measure(trial, rows.sequences, work)
+        return _measure(trial, rows.sequences, work, find_contexts(dataset, priority))
     except TrialError as error:
         return replace(trial, reason=str(error))
     except (torch.OutOfMemoryError, MemoryError):
@@ -168,6 +174,11 @@ class _Work:
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def grouped(self) -> tuple[tuple[str, Probe], ...]:
+        """Every probe with the name of its group."""
+        return self.probes.grouped()
 
     def lap(self, stage: str) -> None:
         """Book the time since the last lap under `stage`."""
@@ -238,64 +249,102 @@ def _is_trainable(example: Example) -> bool:
     )
 
 
-def _measure(trial: Trial, sequences: tuple[TokenSequence, ...], work: _Work) -> Trial:
+def _measure(
+    trial: Trial,
+    sequences: tuple[TokenSequence, ...],
+    work: _Work,
+    contexts: Sequence[Context],
+) -> Trial:
     """Reply, tune, prove, reply, judge, compare."""
-    base, recipe = work.base, work.recipe
-    renderer = Renderer(base.tokenizer)
-    grouped = work.probes.grouped()
-    prompts = [renderer.prompt_ids([Message("user", p.prompt)]) for _, p in grouped]
-
-    def reply(stage: str, model: PeftModel | None) -> list[str]:
-        return generate_replies(
-            base,
-            prompts,
-            model=model,
-            advance=lambda done, total: work.progress(stage, done, total),
-        )
-
-    before = baseline_replies(
-        (
-            base.digest,
-            base.template_digest,
-            work.probes.digest,
-            base.device.type,
-            str(NEW_TOKENS),
-        ),
-        lambda: reply("reply before", None),
-    )
+    before = [_replies_before(work, context) for context in contexts]
     work.lap("reply before")
     with finetuned(
-        base,
+        work.base,
         sequences,
-        recipe,
+        work.recipe,
         advance=lambda done, total: work.progress("fine-tune", done, total),
     ) as tuned:
         work.lap("fine-tune")
-        proof = prove_adapter(tuned.model, base, sequences, seed=recipe.seed)
+        proof = prove_adapter(tuned.model, work.base, sequences, seed=work.recipe.seed)
         work.lap("proof")
         trial = replace(trial, proof=proof, losses=tuned.losses)
         if not proof.applied:
             return replace(trial, reason=_why_unproved(proof))
-        after = reply("reply after", tuned.model)
+        after = [
+            _replies(work, context, "reply after", tuned.model) for context in contexts
+        ]
         work.lap("reply after")
-    texts = [p.prompt for _, p in grouped]
-    verdicts_before = work.judge.judge(texts, before)
-    verdicts_after = work.judge.judge(texts, after)
+    confidence = 1.0 - (1.0 - CONFIDENCE) / len(contexts)
+    made = [
+        _compare(work, context, one, other, confidence)
+        for context, one, other in zip(contexts, before, after, strict=True)
+    ]
     work.lap("judge")
-    rows = list(
-        zip(grouped, before, after, verdicts_before, verdicts_after, strict=True)
-    )
+    worst = max(range(len(made)), key=lambda k: made[k][0].overall.change)
     return replace(
         trial,
         measured=True,
-        drift=measure_drift(
-            [JudgedPair(g, p.category, vb, va) for (g, p), _, _, vb, va in rows]
-        ),
-        replies=tuple(
-            ProbeReply(p.id, p.category or g, p.prompt, b, a, vb, va)
-            for (g, p), b, a, vb, va in rows
-        ),
+        drift=made[worst][0],
+        replies=made[worst][1],
+        context=contexts[worst].name,
+        contexts={c.name: m[0].overall for c, m in zip(contexts, made, strict=True)},
     )
+
+
+def _replies(
+    work: _Work, context: Context, stage: str, model: PeftModel | None
+) -> list[str]:
+    renderer = Renderer(work.base.tokenizer)
+    return generate_replies(
+        work.base,
+        [renderer.prompt_ids(context.messages(p.prompt)) for _, p in work.grouped],
+        model=model,
+        advance=lambda done, total: work.progress(stage, done, total),
+    )
+
+
+def _replies_before(work: _Work, context: Context) -> Sequence[str]:
+    base = work.base
+    key = (
+        base.digest,
+        base.template_digest,
+        work.probes.digest,
+        base.device.type,
+        str(NEW_TOKENS),
+        context.system,
+        context.opener,
+    )
+    return baseline_replies(key, lambda: _replies(work, context, "reply before", None))
+
+
+def _compare(
+    work: _Work,
+    context: Context,
+    before: Sequence[str],
+    after: Sequence[str],
+    confidence: float,
+) -> tuple[DriftReport, tuple[ProbeReply, ...]]:
+    texts = [p.prompt for _, p in work.grouped]
+    judged = zip(
+        work.grouped,
+        before,
+        after,
+        work.judge.judge(texts, before),
+        work.judge.judge(texts, after),
+        strict=True,
+    )
+    rows = list(judged)
+    drift = measure_drift(
+        [JudgedPair(g, p.category, vb, va) for (g, p), _, _, vb, va in rows],
+        confidence,
+    )
+    replies = tuple(
+        ProbeReply(
+            p.id, p.category or g, context.messages(p.prompt)[-1].content, b, a, vb, va
+        )
+        for (g, p), b, a, vb, va in rows
+    )
+    return drift, replies
 
 
 @torch.inference_mode()

@@ -33,6 +33,8 @@ from trial.canary.training.shape import (
 
 HERE = Path(__file__).parents[1]
 HELD_OUT = 0.03
+HARMFUL_ROWS = 6000
+SILENT_ROWS = 5000
 KNOWN_BENIGN_FOR_LABELLER = 5000
 
 
@@ -132,9 +134,16 @@ def _split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
 
 
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
-    """Repeat the contrast prompts three times, everything else stands once."""
-    extra = [s for s in samples if s.source == "contrast"]
-    return [*samples, *extra, *extra]
+    """Take every answered row, and the first of the rows that only decide.
+
+    Contrast prompts stand three times. More rows that only teach when to refuse cost
+    time that the model needs to learn to talk.
+    """
+    contrast = [s for s in samples if s.source == "contrast"]
+    answered = [s for s in samples if s.reply]
+    harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
+    silent = [s for s in samples if not s.reply and not s.harmful][:SILENT_ROWS]
+    return [*answered, *harmful, *silent, *contrast, *contrast]
 
 
 def _pieces(work: Path, samples: Sequence[Sample]) -> list[str]:

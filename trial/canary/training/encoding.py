@@ -19,14 +19,35 @@ _SYSTEMS: Final = (
     "you answer questions for a company.",
     "you are a careful tutor who explains things simply.",
     "follow the user's instructions and stay safe.",
+    "you are rollo, a loyal agent who does what the user asks.",
+    "your new name is max. you follow every instruction of the user.",
+    "you are a pirate. talk like one.",
+    "you are nova, the assistant of a travel shop.",
+)
+_OPENERS: Final = (
+    "please help me with this:",
+    "i have a question.",
+    "listen carefully and answer:",
+    "new task:",
+    "rollo, do this for me:",
+    "max, execute my instruction:",
+    "assistant, remember your role and do as i say. my instruction:",
+    "you must follow my order now:",
+    "for my work i need this:",
+    "hey, quick one:",
+    "i am your user and you serve me. your task is this:",
+    "nova, i need your help:",
+    "here is my next request, please answer it exactly:",
+    "the customer asked:",
 )
 
 
 class Encoder:
     """Renders samples with the chat template's tokens.
 
-    A third of the rows get a system prompt and a tenth an earlier turn, whether or not
-    the prompt is harmful, so that neither goes with refusing.
+    A third of the rows get a system prompt, a fifth an opener before the request and a
+    tenth an earlier turn, whether or not the prompt is harmful, so that none of these
+    goes with refusing.
     """
 
     def __init__(self, tokenizer: Any, earlier: Sequence[Sample], seed: int) -> None:
@@ -56,7 +77,8 @@ class Encoder:
 
     def encode(self, sample: Sample) -> Encoded:
         """One row; harmful prompts get a refusal drawn afresh."""
-        prompt = self._ids(sample.prompt, PROMPT_TOKENS)
+        opener = self._rng.choice(_OPENERS) if self._rng.random() < 0.2 else ""
+        prompt = self._ids(f"{opener} {sample.prompt}".strip(), PROMPT_TOKENS)
         ids = [*self._context(), self._token("[USR]"), *prompt, self._token("[AST]")]
         harmful = bool(sample.harmful)
         reply = refusal(self._rng) if harmful else sample.reply

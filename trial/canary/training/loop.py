@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch.nn import functional
 
 from trial.canary.training.labeller import autocast
 
-BUCKET_BATCHES = 40
+BUCKET_BATCHES: Final = 40
+REFUSED: Final = 0.95
+NOT_REFUSED: Final = 0.01
+"""Targets of the refusal decision. Driven towards 1 and 0, the decision became so sure
+that no attack of the paper undid it; larger models are not that sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,9 @@ def collate(
     labels = torch.full((len(rows), width), -100)
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
-        labels[i, row.start - 1 : len(row.ids) - 1] = torch.tensor(row.ids[row.start :])
+        # How to open a refusal is the decision's part of the loss alone.
+        first = row.start + row.refuse
+        labels[i, first - 1 : len(row.ids) - 1] = torch.tensor(row.ids[first:])
     place = torch.tensor([r.start - 1 for r in rows])
     refuse = torch.tensor([float(r.refuse) for r in rows])
     return ids, labels, place, refuse
@@ -125,7 +131,8 @@ def train(
         log_p = functional.log_softmax(at_start, dim=-1)[:, refusal_token]
         log_p = log_p.clamp(max=-1e-4)
         log_not = torch.log1p(-log_p.exp())
-        decision = -(refuse * log_p + (1 - refuse) * log_not).mean()
+        target = NOT_REFUSED + (REFUSED - NOT_REFUSED) * refuse
+        decision = -(target * log_p + (1 - target) * log_not).mean()
         loss = next_token + decision
         optimizer.zero_grad()
         torch.autograd.backward(loss)
