@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,7 @@ from service.policy import load_policy
 from service.progress import ProgressBars
 from service.report import Report
 from service.screening import TrialRunner, screen
-from service.summary import COLOURS, rate_cells
+from service.summary import COLOURS
 from service.text import printable
 from trial.recipe import Recipe
 
@@ -91,25 +92,26 @@ def run_demo(
 
 def demo_table(reports: Sequence[Report]) -> Table:
     """Return one row a dataset: flagged rows, measured drift, decision."""
-    table = Table(title="Four proposed fine-tuning jobs, screened")
-    for head in ("dataset", "rows", "flagged", "harmful before", "after"):
+    table = Table(title="Four proposed fine-tuning jobs, screened", box=SIMPLE)
+    for head in ("dataset", "rows", "flagged", "harmful replies", "change, 95%"):
         table.add_column(head, justify="left" if head == "dataset" else "right")
-    for head in ("95% interval of the change", "decision", "expected"):
+    for head in ("decision", "expected"):
         table.add_column(head)
     for show, report in zip(SHOWS, reports, strict=True):
         overall, outcome = report.drift.overall, report.decision.outcome
-        cells = ("-", "-", "not measured")
+        rates = change = "not measured"
         if overall is not None:
-            before, after, interval, number = rate_cells(overall)
-            cells = (before, after, f"{interval} (n={number})")
+            low, high = overall.interval
+            rates = f"{overall.before:.1%} -> {overall.after:.1%}"
+            change = f"{low:+.0%} to {high:+.0%}"
         flagged = len({found.line for found in report.findings})
-        decided = Text(outcome, f"bold {COLOURS[outcome]}")
         table.add_row(
             Path(show.file).stem,
             str(report.dataset.rows),
             str(flagged),
-            *cells,
-            decided,
+            rates,
+            change,
+            Text(outcome, f"bold {COLOURS[outcome]}"),
             show.expected,
         )
     return table

@@ -42,7 +42,7 @@ def test_the_demo_prints_one_table_and_leaves_the_reports(
         assert line.count(show.expected) == 2
         report = json.loads((tmp_path / f"reports/{name}.report.json").read_text())
         assert report["decision"]["outcome"] == show.expected
-    assert "10.0% │ 80.0%" in text.replace("  ", " ")
+    assert "10.0% -> 80.0%" in text
 
 
 def test_the_demo_fails_where_a_decision_is_not_the_expected_one(
