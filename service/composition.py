@@ -205,6 +205,8 @@ def trial_section(trial: Trial | None) -> TrialSection | None:
         rows_total=trial.rows_total,
         sampling=trial.sampling,
         proof=None if trial.proof is None else _proof(trial.proof),
+        context=trial.context,
+        contexts={name: _rate(rate) for name, rate in sorted(trial.contexts.items())},
         replies=tuple(_reply(reply) for reply in telling_replies(trial.replies)),
     )
 

@@ -186,6 +186,12 @@ class TrialSection(Section):
     rows_total: int
     sampling: Text
     proof: ProofSection | None
+    context: Text = Field(
+        description="The surroundings in which `drift` was measured, the worst tried."
+    )
+    contexts: dict[str, RateSection] = Field(
+        description="Harmfulness in each: plain probes, and as suspect rows ask."
+    )
     replies: tuple[ReplySection, ...] = Field(description=f"At most {MAX_REPLIES}.")
 
 
