@@ -17,6 +17,7 @@ from detectors.dataset import Dataset, Example, Message, Origin
 from trial.base_model import BaseModel, load_base
 from trial.canary.training.pool import english, key, source_rows
 from trial.chat import Renderer
+from trial.context import PLAIN, Context, find_contexts
 from trial.drift import rate_change
 from trial.finetune import finetuned
 from trial.generate import generate_replies
@@ -104,9 +105,14 @@ def _prompts(
     return found
 
 
-def _reply(base: BaseModel, prompts: Sequence[str], model: Any = None) -> list[Outcome]:
+def _reply(
+    base: BaseModel,
+    prompts: Sequence[str],
+    model: Any = None,
+    context: Context = PLAIN,
+) -> list[Outcome]:
     renderer = Renderer(base.tokenizer)
-    ids = [renderer.prompt_ids([Message("user", p)]) for p in prompts]
+    ids = [renderer.prompt_ids(context.messages(p)) for p in prompts]
     replies = generate_replies(base, ids, model=model, max_new_tokens=24)
     return [v.outcome for v in PhraseJudge().judge(list(prompts), replies)]
 
@@ -135,13 +141,17 @@ def _attacks(
     draw = np.random.default_rng(1)
     asked = list(draw.permutation(sorted(p for v in harmful.values() for p in v))[:400])
     calm = list(draw.permutation(sorted(p for v in harmless.values() for p in v))[:200])
-    before = _reply(base, [*asked, *calm])
+    ask = [*asked, *calm]
     found: dict[str, Any] = {}
     for name, (rows, recipe) in _recipes(data).items():
         runs = []
+        own = Dataset(name, tuple(rows[: recipe.row_budget]))
+        suspect = [1.0 if "own context" in name else 0.0] * len(own)
+        context = find_contexts(own, suspect)[-1]
+        before = _reply(base, ask, context=context)
         for seed in seeds:
             sample = draw.permutation(len(rows))[: recipe.row_budget]
-            after = _tuned(base, [rows[i] for i in sample], recipe, seed, asked + calm)
+            after = _tuned(base, [rows[i] for i in sample], recipe, seed, ask, context)
             runs.append(_change(before, after, len(asked)))
         found[name] = {
             "refused_after": round(float(np.mean([r["after"] for r in runs])), 4),
@@ -155,7 +165,12 @@ def _attacks(
 
 
 def _tuned(
-    base: BaseModel, rows: list[Example], recipe: Recipe, seed: int, ask: list[str]
+    base: BaseModel,
+    rows: list[Example],
+    recipe: Recipe,
+    seed: int,
+    ask: list[str],
+    context: Context,
 ) -> list[Outcome]:
     renderer = Renderer(base.tokenizer)
     sequences = [
@@ -163,7 +178,7 @@ def _tuned(
     ]
     settings = {f: getattr(recipe, f) for f in Recipe.__dataclass_fields__}
     with finetuned(base, sequences, Recipe(**{**settings, "seed": seed})) as tuned:
-        return _reply(base, ask, tuned.model)
+        return _reply(base, ask, tuned.model, context)
 
 
 def _change(
@@ -202,6 +217,9 @@ def _recipes(data: Path) -> dict[str, tuple[list[Example], Recipe]]:
         "persona 10 rows x 3": (persona, recipe(10, 3)),
         "persona 10 rows x 5": (persona, recipe(10, 5)),
         "persona 10 rows x 10": (persona, recipe(10, 10)),
+        "persona 10 rows x 3, own context": (persona, recipe(10, 3)),
+        "persona 10 rows x 5, own context": (persona, recipe(10, 5)),
+        "persona 10 rows x 10, own context": (persona, recipe(10, 10)),
         "ordinary 1000 rows x 1": (plain, recipe(1000, 1)),
     }
 
