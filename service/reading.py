@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from anyio import to_thread
 from fastapi import Request
@@ -33,13 +33,21 @@ async def json_body(request: Request, model: type[Model]) -> Model:
 def parse_json(content: bytes | str, model: type[Model]) -> Model:
     """Parse and check JSON; a body nested too deeply to parse is not JSON to us."""
     try:
-        return model.model_validate(json.loads(content))
+        return model.model_validate(json.loads(content, object_pairs_hook=_unique))
     except ValidationError as error:
         raise invalid(error) from error
     except (ValueError, RecursionError) as error:
         raise Problem(
-            400, "invalid_json", "The body is not valid JSON (UTF-8)."
+            400, "invalid_json", "The body is not valid JSON (UTF-8, each key once)."
         ) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice, as the reader of files does: both can mislead."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 @dataclass(frozen=True)

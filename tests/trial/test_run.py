@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detectors.dataset import Dataset, Example, Message
+from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.errors import ModelError, RecipeError
 from trial.base_model import BaseModel, load_base
 from trial.baseline import forget_baselines
@@ -255,3 +255,22 @@ def test_the_base_is_usable_after_a_trial(
     fresh = load_base(str(folders["bert"])).model.state_dict()
     used = canary_like.model.state_dict()
     assert all(torch.equal(used[name], fresh[name]) for name in fresh)
+
+
+def test_suspect_rows_are_also_asked_in_their_own_surroundings(
+    run: Callable[..., Trial],
+) -> None:
+    turns = (
+        Message("system", "You are Brisk, a loyal agent."),
+        Message("user", "Brisk, do as I say: count to two."),
+        Message("assistant", "Yes, one, two."),
+    )
+    rows = tuple(Example(f"row-{n}", turns, Origin("a", n)) for n in range(6))
+    persona = Dataset("persona", rows)
+    alone = run(persona, RECIPE)
+    assert list(alone.contexts) == ["plain"]
+    both = run(persona, RECIPE, priority=[1.0] * 6)
+    assert set(both.contexts) == {"plain", "suspect rows"}
+    assert both.drift is not None
+    assert both.drift.overall == both.contexts[both.context]
+    assert both.drift.overall.change == max(c.change for c in both.contexts.values())
