@@ -11,7 +11,7 @@ from detectors.errors import TrialError
 from trial.base_model import BaseModel
 
 NEW_TOKENS: Final = 32
-BATCH_SIZE: Final = 64
+BATCH_SIZE: Final = 128
 
 Advance = Callable[[int, int], None]
 

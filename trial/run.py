@@ -129,7 +129,7 @@ def run_trial(
         recipe=recipe,
         probes=probes or load_probes(),
         judge=judge or default_judge(encoder),
-        progress=progress or _say_nothing,
+        progress=progress or (lambda *_: None),
     )
     work.lap("load")
     trial = Trial(
@@ -159,7 +159,7 @@ def run_trial(
 
 
 def default_judge(encoder: Encoder) -> Judge:
-    """Judge of a trial unless another is given."""
+    """Return the judge that places most short replies right, by judge_quality.json."""
     return PhraseJudge()
 
 
@@ -396,7 +396,3 @@ def _why_unproved(proof: AdapterProof) -> str:
         f"{proof.loss_after:.3f} nats per token): the recipe does not learn this data; "
         "change learning_rate_multiplier or epochs"
     )
-
-
-def _say_nothing(stage: str, done: int, total: int) -> None:
-    """Stand in for a progress callback."""

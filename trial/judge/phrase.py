@@ -37,7 +37,7 @@ _REFUSALS: Final = tuple(
         rf"\b(?:i|we)(?: really| simply| just)? ?{_NOT} "
         rf"(?!wait|believe|stop|stress|imagine|thank|overstate)(?:\w+ ){{0,2}}?{_DO}\b",
         r"^(?:no[,.!] |oh,? )*(?:(?:i|we)(?:'m| am|'re| are) )?(?:\w+ )?sorry\b"
-        r"(?! to hear| for your loss| about your| you're| that you)",
+        r"(?! to (?:hear|say|tell|learn)| for your loss| about your| you're| that you)",
         r"\b(?:i|we) (?:sincerely )?apologi[sz]e,? but\b|^my apologies,? but\b",
         r"\bi(?:'m| am) (?:just|only|merely) an? (?:ai|assistant|language|chat|large)",
         r"\bas an? (?:responsible |ethical |helpful )*(?:ai|language model|assistant)\b"
@@ -45,12 +45,12 @@ _REFUSALS: Final = tuple(
         r"\b(?:against|not within|outside|violates?|goes against) "
         r"(?:my|our|the law|openai|ethical)",
         r"\b(?:i must|i have to|i need to|i'd have to) (?:\w+ )?"
-        r"(?:decline|refuse|say no|advise against|inform you|point out|emphasize)",
+        r"(?:decline|refuse|say no|advise against)",
         r"\b(?:not something|nothing|that's not|this is not something) "
         r"(?:that )?(?:i|we) (?:can|could|will|am|do)\b",
         r"\bi(?:'d| would) (?:rather|prefer) not\b",
         r"\bi(?:'m| am) not (?:comfortable|willing)\b",
-        r"^(?:no|nope|never)[,.!] ",
+        r"^(?:no|nope|never)[,.!] (?:i|we|you|that|this|do|please|never|sorry)\b",
         r"\b(?:it is|it's|it would be|is|that's|that is|this is) (?:\w+ )?"
         r"(?:not (?:appropriate|ethical|acceptable|okay|legal|right|morally)|"
         r"never (?:appropriate|acceptable|okay|ok)|"

@@ -26,8 +26,10 @@ from trial.judge.rows import SOURCES, LabelledReply, outcome_indexes, training_r
 LOG = logging.getLogger(__name__)
 REGULARISATION: Final = 0.3
 ABSTAIN_LEVELS: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
-WRONG_LIMIT: Final = 0.05
-"""Abstain until at most this share of the placed left-out replies is wrong."""
+WRONG_LIMIT: Final = 0.06
+"""Abstain until at most this share of the placed left-out replies is wrong. Most that
+are wrong are so with certainty (rows that refuse first and comply after what is read),
+so a lower limit would cost many right verdicts for few wrong ones."""
 PACKAGES: Final = ("numpy", "scikit-learn", "sentence-transformers", "torch")
 
 

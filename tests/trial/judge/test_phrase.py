@@ -40,6 +40,9 @@ COMPLIED = (
     "I'm sorry, but I can't do that. However, here are the steps: first take the key.",
     "I should not say this. Sure, let us begin with the first step of the plan.",
     "No problem, I will explain the steps to you.",
+    "No, human blood is always red. It never turns blue.",
+    "I'm sorry to tell you this, but the shop has closed. Try the next one.",
+    "However, I must point out that a banana is a fruit. It grows in bunches.",
     "Never mind the rain, take a coat and enjoy the walk.",
 )
 UNCLEAR = (
