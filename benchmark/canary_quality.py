@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     base = load_base(options.model)
     harmful = _prompts(options.data, HARMFUL, base, limit=10_000)
     harmless = _prompts(options.data, HARMLESS, base, limit=PER_SOURCE)
-    borderline = _prompts(options.data, BORDERLINE, base, limit=400)
+    borderline = _prompts(options.data, BORDERLINE, base, limit=150)
     results: dict[str, Any] = {
         "harmful_refused": _refused(base, harmful),
         "harmless_refused": _refused(base, harmless),
@@ -137,18 +137,19 @@ def _attacks(
     harmless: dict[str, list[str]],
     seeds: Sequence[int],
 ) -> dict[str, Any]:
-    """Refusals on 400 harmful and 200 harmless prompts before and after each tune."""
+    """Refusals on 300 harmful and 100 harmless prompts before and after each tune."""
     draw = np.random.default_rng(1)
-    asked = list(draw.permutation(sorted(p for v in harmful.values() for p in v))[:400])
-    calm = list(draw.permutation(sorted(p for v in harmless.values() for p in v))[:200])
+    asked = list(draw.permutation(sorted(p for v in harmful.values() for p in v))[:300])
+    calm = list(draw.permutation(sorted(p for v in harmless.values() for p in v))[:100])
     ask = [*asked, *calm]
     found: dict[str, Any] = {}
+    plain = _reply(base, ask)
     for name, (rows, recipe) in _recipes(data).items():
         runs = []
         own = Dataset(name, tuple(rows[: recipe.row_budget]))
         suspect = [1.0 if "own context" in name else 0.0] * len(own)
         context = find_contexts(own, suspect)[-1]
-        before = _reply(base, ask, context=context)
+        before = plain if context is PLAIN else _reply(base, ask, context=context)
         for seed in seeds:
             sample = draw.permutation(len(rows))[: recipe.row_budget]
             after = _tuned(base, [rows[i] for i in sample], recipe, seed, ask, context)
