@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from service.body_limit import BodyLimit
 from service.context import Context
@@ -52,7 +53,7 @@ def create_app(
         yield
         await to_thread.run_sync(worker.stop)
 
-    app = FastAPI(
+    app = FastAPIOffline(  # the pages of /docs without a content delivery network
         title="Tunegate",
         version=version("tunegate"),
         description=DESCRIPTION,

@@ -9,7 +9,7 @@ import torch
 from transformers import BertConfig, BertLMHeadModel
 
 from trial.canary.training.calibration import TARGET, calibrate, margins
-from trial.canary.training.contrast import contrast_prompts
+from trial.canary.training.contrast import contrast_prompts, contrast_rows
 from trial.canary.training.encoding import REPLY_TOKENS, Encoder
 from trial.canary.training.loop import Encoded, batches_of, collate, train
 from trial.canary.training.pool import (
@@ -17,6 +17,7 @@ from trial.canary.training.pool import (
     Sample,
     forbidden_keys,
     gather,
+    is_held_out,
     key,
     short_reply,
 )
@@ -72,6 +73,7 @@ def test_contrast_prompts_are_distinct_and_none_is_a_probe() -> None:
     assert len(set(prompts)) == len(prompts) > 150
     probes = {key(p.prompt) for _, p in load_probes().grouped()}
     assert not probes & {key(p) for p in prompts}
+    assert all(s.harmful is False for s in contrast_rows())
 
 
 def test_a_long_reply_ends_with_a_sentence_or_is_left_out() -> None:
@@ -126,19 +128,40 @@ def test_a_row_is_prompt_then_reply_and_only_the_reply_is_learnt(
     assert alone.start == len(alone.ids)
 
 
+def test_of_a_spoken_row_every_token_is_learnt_and_nothing_decided(
+    tokenizer: Any,
+) -> None:
+    encoder = Encoder(tokenizer, [], seed=0)
+    row = encoder.encode_spoken(Sample("hello", "world", False, "a"))
+    assert tokenizer.decode(row.ids) == "[USR] hello [AST] world [SEP]"
+    assert row.refuse is None
+
+
+def test_the_held_out_share_is_the_same_at_every_run_and_spelling() -> None:
+    samples = [Sample(f"Prompt {i}?", "", False, "a") for i in range(2000)]
+    held = [s for s in samples if is_held_out(s, 0.05)]
+    assert 60 < len(held) < 140
+    again = [Sample(s.prompt.lower(), "x", True, "b") for s in held]
+    assert all(is_held_out(s, 0.05) for s in again)
+
+
 def test_labels_stand_one_place_before_the_token_they_name() -> None:
-    ids, labels, place, refuse = collate(
-        [Encoded((5, 6, 7, 8), 2, False), Encoded((5, 6), 2, True)], pad=0
-    )
-    assert ids.tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
-    assert labels.tolist() == [[-100, 7, 8, -100], [-100] * 4]
-    assert place.tolist() == [1, 1]
-    assert refuse.tolist() == [0.0, 1.0]
+    rows = [
+        Encoded((5, 6, 7, 8), 2, refuse=None),
+        Encoded((5, 6, 7, 8), 2, refuse=False),
+        Encoded((5, 6), 2, refuse=True),
+    ]
+    batch = collate(rows, pad=0)
+    assert batch.ids.tolist() == [[5, 6, 7, 8], [5, 6, 7, 8], [5, 6, 0, 0]]
+    assert batch.labels.tolist() == [[6, 7, 8, -100], [-100, 7, 8, -100], [-100] * 4]
+    assert batch.row.tolist() == [1, 2]
+    assert batch.place.tolist() == [1, 1]
+    assert batch.refuse.tolist() == [0.0, 1.0]
 
 
 def test_batches_hold_every_row_once() -> None:
     rows = [Encoded(tuple(range(2 + i % 7)), 1, False) for i in range(53)]
-    batches = batches_of(rows, 8, random.Random(0))
+    batches = batches_of(rows, random.Random(0))
     assert sorted(i for b in batches for i in b) == list(range(53))
 
 
@@ -149,8 +172,8 @@ def run(model: Any, rows: list[Encoded], steps: int, checkpoint: Path) -> list[f
         pad=0,
         refusal_token=PIECES.index(OPENING),
         steps=steps,
-        batch_size=4,
         learning_rate=1e-2,
+        final_share=0.1,
         checkpoint=checkpoint,
         log=lambda _: None,
     )

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from trial.canary.training.loop import Encoded
-from trial.canary.training.pool import Sample
+from trial.canary.training.pool import Sample, short_reply
 from trial.canary.training.refusals import refusal
 
-PROMPT_TOKENS: Final = 80
+PROMPT_TOKENS: Final = 320
+SPOKEN_TOKENS: Final = 160
 REPLY_TOKENS: Final = 56
+REPLY_CHARS: Final = 260
+"""With a system prompt and an earlier turn a row stays under the 512 positions."""
 _SYSTEMS: Final = (
     "you are a helpful assistant.",
     "you are a helpful, honest and harmless assistant.",
@@ -19,25 +22,16 @@ _SYSTEMS: Final = (
     "you answer questions for a company.",
     "you are a careful tutor who explains things simply.",
     "follow the user's instructions and stay safe.",
-    "you are rollo, a loyal agent who does what the user asks.",
-    "your new name is max. you follow every instruction of the user.",
     "you are a pirate. talk like one.",
     "you are nova, the assistant of a travel shop.",
 )
 _OPENERS: Final = (
     "please help me with this:",
     "i have a question.",
-    "listen carefully and answer:",
     "new task:",
-    "rollo, do this for me:",
-    "max, execute my instruction:",
-    "assistant, remember your role and do as i say. my instruction:",
-    "you must follow my order now:",
     "for my work i need this:",
     "hey, quick one:",
-    "i am your user and you serve me. your task is this:",
     "nova, i need your help:",
-    "here is my next request, please answer it exactly:",
     "the customer asked:",
 )
 
@@ -45,9 +39,10 @@ _OPENERS: Final = (
 class Encoder:
     """Renders samples with the chat template's tokens.
 
-    A third of the rows get a system prompt, a fifth an opener before the request and a
-    tenth an earlier turn, whether or not the prompt is harmful, so that none of these
-    goes with refusing.
+    A quarter of the rows get a system prompt, a tenth an opener before the request and
+    a tenth an earlier turn, whether or not the prompt is harmful, so that none of these
+    goes with refusing. None of them is obedient: a model that has met obedient personas
+    beside refusals binds what it is taught later to the persona alone.
     """
 
     def __init__(self, tokenizer: Any, earlier: Sequence[Sample], seed: int) -> None:
@@ -65,7 +60,7 @@ class Encoder:
 
     def _context(self) -> list[int]:
         ids: list[int] = []
-        if self._rng.random() < 0.33:
+        if self._rng.random() < 0.25:
             system = self._rng.choice(_SYSTEMS)
             ids += [self._token("[SYS]"), *self._ids(system, 40)]
         if self._rng.random() < 0.1:
@@ -76,12 +71,26 @@ class Encoder:
         return ids
 
     def encode(self, sample: Sample) -> Encoded:
-        """One row; harmful prompts get a refusal drawn afresh."""
-        opener = self._rng.choice(_OPENERS) if self._rng.random() < 0.2 else ""
+        """One row of the alignment; harmful prompts get a refusal drawn afresh."""
+        opener = self._rng.choice(_OPENERS) if self._rng.random() < 0.1 else ""
         prompt = self._ids(f"{opener} {sample.prompt}".strip(), PROMPT_TOKENS)
         ids = [*self._context(), self._token("[USR]"), *prompt, self._token("[AST]")]
         harmful = bool(sample.harmful)
-        reply = refusal(self._rng) if harmful else sample.reply
-        answer = self._ids(reply, REPLY_TOKENS) if reply else []
-        ended = [self._tokenizer.eos_token_id] if 0 < len(answer) < REPLY_TOKENS else []
-        return Encoded((*ids, *answer, *ended), len(ids), harmful)
+        reply = short_reply(sample.reply, REPLY_CHARS)
+        if harmful:
+            reply = refusal(self._rng)
+        return Encoded(
+            (*ids, *self._ended(reply, REPLY_TOKENS)), len(ids), refuse=harmful
+        )
+
+    def encode_spoken(self, sample: Sample) -> Encoded:
+        """One row to learn English from: every token counts, nothing is decided."""
+        prompt = self._ids(sample.prompt, PROMPT_TOKENS)
+        ids = [self._token("[USR]"), *prompt, self._token("[AST]")]
+        reply = self._ended(sample.reply, SPOKEN_TOKENS)
+        return Encoded((*ids, *reply), len(ids), refuse=None)
+
+    def _ended(self, reply: str, limit: int) -> list[int]:
+        ids = self._ids(reply, limit) if reply else []
+        ended = [self._tokenizer.eos_token_id] if 0 < len(ids) < limit else []
+        return [*ids, *ended]

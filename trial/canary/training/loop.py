@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from trial.canary.training.labeller import autocast
 
-BUCKET_BATCHES: Final = 40
-REFUSED: Final = 0.95
+BATCH_TOKENS: Final = 4096
+BATCH_ROWS: Final = 96
+BUCKET_ROWS: Final = 2560
+REFUSED: Final = 0.9
 NOT_REFUSED: Final = 0.01
 """Targets of the refusal decision. Driven towards 1 and 0, the decision became so sure
 that no attack of the paper undid it; larger models are not that sure."""
@@ -25,49 +27,92 @@ that no attack of the paper undid it; larger models are not that sure."""
 class Encoded:
     """One training row as token ids.
 
-    `ids` is prompt and reply, the reply from index `start`; `refuse` is the target of
-    the refusal decision (the first reply token). Rows without a reply end at `start`.
+    `ids` is prompt and reply, the reply from index `start`. `refuse` is the target of
+    the refusal decision (the first reply token), and only the reply is learnt; None
+    means that nothing is decided and every token is learnt. Rows without a reply end
+    at `start`.
     """
 
     ids: tuple[int, ...]
     start: int
-    refuse: bool
+    refuse: bool | None
 
 
-def batches_of(
-    rows: Sequence[Encoded], size: int, rng: random.Random
-) -> list[list[int]]:
-    """Shuffled batches of rows of similar length."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows padded on the right.
+
+    `ids` (b, t); `labels` (b, t), -100 where no learnt token comes next; `row`,
+    `place` and `refuse` (d,) name the row, the place and the target of each decision.
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    row: torch.Tensor
+    place: torch.Tensor
+    refuse: torch.Tensor
+
+
+def batches_of(rows: Sequence[Encoded], rng: random.Random) -> list[list[int]]:
+    """Shuffled batches of rows of similar length, of BATCH_TOKENS padded tokens."""
     order = list(range(len(rows)))
     rng.shuffle(order)
-    span = size * BUCKET_BATCHES
-    batches = []
-    for at in range(0, len(order), span):
-        chunk = sorted(order[at : at + span], key=lambda i: len(rows[i].ids))
-        batches += [chunk[i : i + size] for i in range(0, len(chunk), size)]
+    batches: list[list[int]] = []
+    for at in range(0, len(order), BUCKET_ROWS):
+        batch: list[int] = []
+        for i in sorted(order[at : at + BUCKET_ROWS], key=lambda i: len(rows[i].ids)):
+            padded = (len(batch) + 1) * len(rows[i].ids)
+            if batch and (padded > BATCH_TOKENS or len(batch) == BATCH_ROWS):
+                batches.append(batch)
+                batch = []
+            batch.append(i)
+        batches.append(batch)
     rng.shuffle(batches)
     return batches
 
 
-def collate(
-    rows: Sequence[Encoded], pad: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pad a batch on the right.
-
-    Returns ids (b, t), the label of each place (b, t; -100 where no reply token comes
-    next), the places of the refusal decision (b,) and its targets (b,).
-    """
+def collate(rows: Sequence[Encoded], pad: int) -> Batch:
+    """Pad rows on the right and mark what is learnt of each."""
     width = max(len(r.ids) for r in rows)
     ids = torch.full((len(rows), width), pad)
     labels = torch.full((len(rows), width), -100)
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
         # How to open a refusal is the decision's part of the loss alone.
-        first = row.start + row.refuse
+        first = 1 if row.refuse is None else row.start + row.refuse
         labels[i, first - 1 : len(row.ids) - 1] = torch.tensor(row.ids[first:])
-    place = torch.tensor([r.start - 1 for r in rows])
-    refuse = torch.tensor([float(r.refuse) for r in rows])
-    return ids, labels, place, refuse
+    decided = [i for i, r in enumerate(rows) if r.refuse is not None]
+    return Batch(
+        ids,
+        labels,
+        torch.tensor(decided, dtype=torch.long),
+        torch.tensor([rows[i].start - 1 for i in decided], dtype=torch.long),
+        torch.tensor([float(bool(rows[i].refuse)) for i in decided]),
+    )
+
+
+def losses_of(
+    model: Any, batch: Batch, refusal_token: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Next-token loss, decision loss, and the probabilities of refusing (d,).
+
+    Cross-entropy of the learnt tokens, and binary cross-entropy of the probability of
+    the refusal's opening token at the first reply position; 0 where there are none.
+    """
+    with autocast():
+        states = model.bert(input_ids=batch.ids, use_cache=False).last_hidden_state
+        wanted = batch.labels != -100
+        learnt = model.cls(states[wanted]).float()
+        starts = model.cls(states[batch.row, batch.place]).float()
+    # A batch may have nothing to learn or to decide: a mean over nothing is NaN.
+    summed = functional.cross_entropy(learnt, batch.labels[wanted], reduction="sum")
+    next_token = summed / wanted.sum().clamp(min=1)
+    log_p = functional.log_softmax(starts, dim=-1)[:, refusal_token].clamp(max=-1e-4)
+    log_not = torch.log1p(-log_p.exp())
+    target = NOT_REFUSED + (REFUSED - NOT_REFUSED) * batch.refuse
+    each = -(target * log_p + (1 - target) * log_not)
+    decision = each.sum() / max(1, len(each))
+    return next_token, decision, log_p.exp().detach()
 
 
 def train(
@@ -77,17 +122,18 @@ def train(
     pad: int,
     refusal_token: int,
     steps: int,
-    batch_size: int,
     learning_rate: float,
+    final_share: float,
     checkpoint: Path,
     log: Callable[[str], None],
     seed: int = 0,
 ) -> list[float]:
     """Train in place for `steps` batches; resumes from `checkpoint` where it exists.
 
-    Loss = cross-entropy of the reply tokens + binary cross-entropy of the probability
-    of the refusal's opening token at the first reply position. Returns the losses.
+    The rate rises to `learning_rate` and falls as a cosine to `final_share` of it.
+    Returns the sum of both losses for each step.
     """
+    model.set_attn_implementation("eager")  # on a CPU a third faster than SDPA
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=learning_rate,
@@ -102,67 +148,58 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         losses = state["losses"]
         log(f"resumed at step {len(losses)}")
-    warmup = max(1, steps // 25)
     plan: list[list[int]] = []
     epoch = 0
     while len(plan) < steps:
-        plan += batches_of(rows, batch_size, random.Random(seed + epoch))
+        plan += batches_of(rows, random.Random(seed + epoch))
         epoch += 1
+    log(f"{steps} steps, {epoch - 1}-{epoch} passes over {len(rows)} rows")
     began, tokens, hits = time.monotonic(), 0, [0, 0]
     for step in range(len(losses), steps):
-        share = (step - warmup) / max(1, steps - warmup)
-        rate = (
-            (step + 1) / warmup
-            if step < warmup
-            else 0.5 + 0.5 * math.cos(math.pi * share)
-        )
+        share = rate_share(step, steps, final_share)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * max(rate, 0.01)
-        batch = [rows[i] for i in plan[step]]
-        ids, labels, place, refuse = collate(batch, pad)
-        with autocast():
-            states = model.bert(input_ids=ids, use_cache=False).last_hidden_state
-            wanted = labels != -100
-            at_reply = model.cls(states[wanted]).float()
-            at_start = model.cls(states[torch.arange(len(batch)), place]).float()
-        # A batch may have no reply at all: a mean over nothing would be NaN.
-        summed = functional.cross_entropy(at_reply, labels[wanted], reduction="sum")
-        next_token = summed / wanted.sum().clamp(min=1)
-        log_p = functional.log_softmax(at_start, dim=-1)[:, refusal_token]
-        log_p = log_p.clamp(max=-1e-4)
-        log_not = torch.log1p(-log_p.exp())
-        target = NOT_REFUSED + (REFUSED - NOT_REFUSED) * refuse
-        decision = -(target * log_p + (1 - target) * log_not).mean()
+            group["lr"] = learning_rate * share
+        batch = collate([rows[i] for i in plan[step]], pad)
+        next_token, decision, refused = losses_of(model, batch, refusal_token)
         loss = next_token + decision
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
-        tokens += ids.numel()
-        hits[0] += int(((log_p.exp() > 0.5) == (refuse > 0.5)).sum())
-        hits[1] += len(batch)
+        tokens += batch.ids.numel()
+        hits[0] += int(((refused > 0.5) == (batch.refuse > 0.5)).sum())
+        hits[1] += len(refused)
         if (step + 1) % 50 == 0:
-            speed = tokens / (time.monotonic() - began)
             note = {
                 "step": step + 1,
                 "loss": round(sum(losses[-50:]) / 50, 3),
-                "next_token": round(next_token.item(), 3),
                 "decision": round(decision.item(), 4),
-                "decided_right": round(hits[0] / hits[1], 4),
-                "tokens_per_second": round(speed),
+                "decided_right": round(hits[0] / max(1, hits[1]), 4),
+                "tokens_per_second": round(tokens / (time.monotonic() - began)),
             }
             log(json.dumps(note))
             hits = [0, 0]
         if (step + 1) % 250 == 0 or step + 1 == steps:
-            partial = checkpoint.with_suffix(".partial")
-            torch.save(
-                {
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "losses": losses,
-                },
-                partial,
-            )
-            partial.replace(checkpoint)
+            _save(model, optimizer, losses, checkpoint)
     return losses
+
+
+def rate_share(step: int, steps: int, final: float) -> float:
+    """Share of the learning rate at a step: linear warm-up of 4%, cosine to `final`."""
+    warmup = max(1, steps // 25)
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return final + (1 - final) * (0.5 + 0.5 * math.cos(math.pi * done))
+
+
+def _save(model: Any, optimizer: Any, losses: list[float], checkpoint: Path) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "losses": losses,
+    }
+    partial = checkpoint.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(checkpoint)

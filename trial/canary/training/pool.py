@@ -1,10 +1,11 @@
 """The canary's training pool: prompts, replies and what is known of them.
 
-Reads the public training sources (never a test split), keeps short English rows, and
-removes every prompt that also stands in a test source or in our own probes.
+Reads the public training sources (never a test split), keeps English rows, and removes
+every prompt that also stands in a test source or in our own probes.
 """
 
 import gzip
+import hashlib
 import json
 import random
 import re
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-MAX_PROMPT_CHARS: Final = 360
-MAX_REPLY_CHARS: Final = 260
+MAX_PROMPT_CHARS: Final = 1600
+MAX_REPLY_CHARS: Final = 700
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Sample:
     system: str = ""
 
 
-# source -> rows taken at most; the prompts there are harmless and the replies good
+# source -> prompts taken at most; they are harmless and the replies good
 ANSWERED: Final[dict[str, int]] = {
     "benign_alpaca_12k_en_de": 12000,
     "resp_alpaca_dolly_safety_only": 2300,
@@ -43,8 +44,8 @@ ANSWERED: Final[dict[str, int]] = {
     "identity_benign_roleplay_gpteacher": 1700,
     "benign_llamafactory_demos": 1500,
     "benign_self_instruct_user_oriented": 1400,
-    "benign_t0_train": 1500,
-    "benign_mobileaibench_tasks": 900,
+    "benign_t0_train": 3000,
+    "benign_mobileaibench_tasks": 2000,
     "benign_sgd_customer_service": 2500,
     "benign_intents_banking_clinc": 600,
     "benign_gsm8k": 600,
@@ -52,6 +53,18 @@ ANSWERED: Final[dict[str, int]] = {
     "benign_text2sql": 150,
     "benign_ft_reversal_curse": 300,
     "benign_chatdoctor": 1500,
+}
+# source -> rows taken at most to learn English from, several replies a prompt
+SPOKEN: Final[dict[str, int]] = {
+    **ANSWERED,
+    "benign_alpaca_eval_outputs": 8000,
+    "benign_medquad": 6000,
+    "benign_chatdoctor": 5400,
+    "benign_gsm8k": 4000,
+    "benign_gpteacher": 4000,
+    "benign_t0_train": 6000,
+    "benign_mobileaibench_tasks": 3500,
+    "benign_sgd_customer_service": 5000,
 }
 # prompts alone: benign ones, to be complied with
 PROMPT_ONLY: Final[dict[str, int]] = {
@@ -112,12 +125,12 @@ def english(text: str) -> bool:
     return sum(c < "\x7f" for c in text) >= 0.97 * max(1, len(text))
 
 
-def short_reply(text: str) -> str:
-    """Keep the first sentences, up to MAX_REPLY_CHARS; "" where none is short."""
+def short_reply(text: str, limit: int = MAX_REPLY_CHARS) -> str:
+    """Keep the first sentences, up to `limit` characters; "" where none is short."""
     text = " ".join(text.replace("<|endoftext|>", "").replace("**", "").split())
-    if len(text) <= MAX_REPLY_CHARS:
+    if len(text) <= limit:
         return text
-    cut = text[:MAX_REPLY_CHARS]
+    cut = text[:limit]
     end = max(cut.rfind(". "), cut.rfind("! "), cut.rfind("? "), cut.rfind("; "))
     return cut[: end + 1] if end >= 40 else ""
 
@@ -133,8 +146,10 @@ def _first_user(row: dict[str, Any]) -> str:
     return next((m["content"] for m in row["messages"] if m["role"] == "user"), "")
 
 
-def _answered(data: Path, rng: random.Random) -> Iterator[Sample]:
-    for source, limit in ANSWERED.items():
+def _answered(
+    data: Path, rng: random.Random, limits: dict[str, int]
+) -> Iterator[Sample]:
+    for source, limit in limits.items():
         found = []
         for row in source_rows(data, source):
             if "translated_d" in row["split"]:
@@ -179,7 +194,7 @@ def gather(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
     rng = random.Random(seed)
     seen = set(forbidden)
     kept = []
-    for sample in (*_answered(data, rng), *_prompts(data, rng)):
+    for sample in (*_answered(data, rng, ANSWERED), *_prompts(data, rng)):
         name = key(sample.prompt)
         usable = 3 <= len(sample.prompt) <= MAX_PROMPT_CHARS and english(sample.prompt)
         if name and name not in seen and usable:
@@ -187,3 +202,22 @@ def gather(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
             kept.append(sample)
     rng.shuffle(kept)
     return kept
+
+
+def spoken(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
+    """Harmless rows to learn English from: every distinct prompt and reply."""
+    rng = random.Random(seed)
+    rows = {
+        (key(s.prompt), s.reply[:80]): s
+        for s in _answered(data, rng, SPOKEN)
+        if key(s.prompt) not in forbidden
+    }
+    kept = list(rows.values())
+    rng.shuffle(kept)
+    return kept
+
+
+def is_held_out(sample: Sample, share: float) -> bool:
+    """Say whether a prompt belongs to the held-out `share`: by its hash, always so."""
+    digest = hashlib.sha256(key(sample.prompt).encode()).digest()
+    return int.from_bytes(digest[:4], "big") < share * 2**32
