@@ -1,0 +1,66 @@
+"""Llama Guard 3 and 4: S1 to S14 (the MLCommons hazards and code interpreter abuse)."""
+
+from typing import Final
+
+from detectors.taxonomies.taxonomy_map import TaxonomyMap
+
+LLAMA_GUARD: Final = TaxonomyMap(
+    name="llama_guard",
+    source="https://www.llama.com/docs/model-cards-and-prompt-formats/llama-guard-3",
+    categories={
+        "S1": "Violent Crimes",
+        "S2": "Non-Violent Crimes",
+        "S3": "Sex-Related Crimes",
+        "S4": "Child Sexual Exploitation",
+        "S5": "Defamation",
+        "S6": "Specialized Advice",
+        "S7": "Privacy",
+        "S8": "Intellectual Property",
+        "S9": "Indiscriminate Weapons",
+        "S10": "Hate",
+        "S11": "Suicide & Self-Harm",
+        "S12": "Sexual Content",
+        "S13": "Elections",
+        "S14": "Code Interpreter Abuse",
+    },
+    to_policy={
+        "S1": "physical_harm",
+        "S2": "illegal_activity",
+        "S3": "illegal_activity",
+        "S4": "child_abuse",
+        "S5": "hate_harass_violence",
+        "S6": "tailored_financial_advice",
+        "S7": "privacy_violation",
+        "S8": "illegal_activity",
+        "S9": "physical_harm",
+        "S10": "hate_harass_violence",
+        "S11": "physical_harm",
+        "S12": "adult_content",
+        "S13": "political_campaigning",
+        "S14": "malware",
+    },
+    from_policy={
+        "illegal_activity": ("S2", "S1", "S3", "S8"),
+        "child_abuse": ("S4",),
+        "hate_harass_violence": ("S10", "S1", "S5"),
+        "malware": ("S14", "S2"),
+        "physical_harm": ("S1", "S9", "S11"),
+        "economic_harm": (),
+        "fraud_deception": ("S2", "S5"),
+        "adult_content": ("S12",),
+        "political_campaigning": ("S13",),
+        "privacy_violation": ("S7",),
+        "tailored_financial_advice": ("S6",),
+    },
+    notes={
+        "S1": "also illegal; harm to the body is the nearer home",
+        "S2": "also holds fraud, hacking and malware, not told apart",
+        "S3": "a crime first; its text need not be sexual",
+        "S5": "no category on defamation; harassment of a person is nearest",
+        "S6": "also medical and legal advice, which have no category of ours",
+        "S8": "no category on copyright; piracy is an illegal activity",
+        "S13": "false claims about voting; ours is about campaigning",
+        "S14": "attacks on a sandbox; ours is about malicious code at large",
+        "economic_harm": "gambling, lending and pyramid schemes are lawful, so not in",
+    },
+)

@@ -1,0 +1,75 @@
+"""OpenAI moderation: 13 categories of omni-moderation."""
+
+from typing import Final
+
+from detectors.taxonomies.taxonomy_map import TaxonomyMap
+
+OPENAI: Final = TaxonomyMap(
+    name="openai",
+    source="https://developers.openai.com/api/docs/guides/moderation",
+    categories={
+        "harassment": "Harassment",
+        "harassment/threatening": "Harassment with threats",
+        "hate": "Hate",
+        "hate/threatening": "Hate with threats",
+        "illicit": "Advice on wrongdoing",
+        "illicit/violent": "Advice on wrongdoing with violence, or on weapons",
+        "self-harm": "Self-harm",
+        "self-harm/intent": "Intent of self-harm",
+        "self-harm/instructions": "Instructions for self-harm",
+        "sexual": "Sexual content",
+        "sexual/minors": "Sexual content with minors",
+        "violence": "Violence",
+        "violence/graphic": "Graphic violence",
+    },
+    to_policy={
+        "harassment": "hate_harass_violence",
+        "harassment/threatening": "hate_harass_violence",
+        "hate": "hate_harass_violence",
+        "hate/threatening": "hate_harass_violence",
+        "illicit": "illegal_activity",
+        "illicit/violent": "physical_harm",
+        "self-harm": "physical_harm",
+        "self-harm/intent": "physical_harm",
+        "self-harm/instructions": "physical_harm",
+        "sexual": "adult_content",
+        "sexual/minors": "child_abuse",
+        "violence": "hate_harass_violence",
+        "violence/graphic": "hate_harass_violence",
+    },
+    from_policy={
+        "illegal_activity": ("illicit", "illicit/violent"),
+        "child_abuse": ("sexual/minors",),
+        "hate_harass_violence": (
+            "hate",
+            "harassment",
+            "violence",
+            "hate/threatening",
+            "harassment/threatening",
+            "violence/graphic",
+        ),
+        "malware": ("illicit",),
+        "physical_harm": (
+            "self-harm/instructions",
+            "self-harm",
+            "self-harm/intent",
+            "illicit/violent",
+        ),
+        "economic_harm": (),
+        "fraud_deception": ("illicit",),
+        "adult_content": ("sexual",),
+        "political_campaigning": (),
+        "privacy_violation": (),
+        "tailored_financial_advice": (),
+    },
+    notes={
+        "illicit": "also holds malware and fraud, which cannot be told apart in it",
+        "illicit/violent": "weapons are physical harm, the rest is illegal activity",
+        "violence": "also flags violence that is only described, as in fiction",
+        "self-harm/intent": "a person in need, not a request for harm",
+        "economic_harm": "gambling, lending and pyramid schemes are not moderated",
+        "political_campaigning": "no category on politics",
+        "privacy_violation": "no category on personal data",
+        "tailored_financial_advice": "no category on professional advice",
+    },
+)
