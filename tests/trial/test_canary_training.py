@@ -11,7 +11,13 @@ from transformers import BertConfig, BertLMHeadModel
 from trial.canary.training.calibration import TARGET, calibrate, margins
 from trial.canary.training.contrast import contrast_prompts, contrast_rows
 from trial.canary.training.encoding import REPLY_TOKENS, Encoder
-from trial.canary.training.loop import Encoded, batches_of, collate, train
+from trial.canary.training.loop import (
+    Encoded,
+    batches_of,
+    collate,
+    losses_of,
+    train,
+)
 from trial.canary.training.pool import (
     MAX_REPLY_CHARS,
     Sample,
@@ -154,6 +160,7 @@ def test_labels_stand_one_place_before_the_token_they_name() -> None:
     batch = collate(rows, pad=0)
     assert batch.ids.tolist() == [[5, 6, 7, 8], [5, 6, 7, 8], [5, 6, 0, 0]]
     assert batch.labels.tolist() == [[6, 7, 8, -100], [-100, 7, 8, -100], [-100] * 4]
+    assert batch.start.tolist() == [2, 2, 2]
     assert batch.row.tolist() == [1, 2]
     assert batch.place.tolist() == [1, 1]
     assert batch.refuse.tolist() == [0.0, 1.0]
@@ -198,6 +205,22 @@ def test_training_learns_whom_to_refuse_and_resumes_where_it_stopped(
     assert run(again, rows, 60, tmp_path / "a.pt") == losses
     for one, other in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_word_said_before_costs_more_than_a_new_one(model: Any) -> None:
+    def loss_when_sure_of(token: int) -> float:
+        with torch.no_grad():
+            model.cls.predictions.bias.zero_()
+            model.cls.predictions.bias[token] = 5.0
+        batch = collate([Encoded((5, 20, 21, 22, 23), 2, refuse=False)], pad=0)
+        return losses_of(model, batch, PIECES.index(OPENING))[0].item()
+
+    # Both are wrong at the last place; 21 has been said by then, 30 has not.
+    again = loss_when_sure_of(21) - loss_when_sure_of(30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trial.canary.training.loop.REPEATED", 0.0)
+        without = loss_when_sure_of(21) - loss_when_sure_of(30)
+    assert again > without + 0.1
 
 
 def test_a_batch_without_any_reply_has_a_finite_loss(

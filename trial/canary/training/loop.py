@@ -23,6 +23,11 @@ NOT_REFUSED: Final = 0.01
 that no attack of the paper undid it; larger models are not that sure."""
 
 
+REPEATED: Final = 0.5
+"""Weight of the unlikelihood of words a reply has already used: a model this small
+repeats itself without (Welleck et al. 2019, arXiv 1908.04319)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """One training row as token ids.
@@ -42,12 +47,14 @@ class Encoded:
 class Batch:
     """Rows padded on the right.
 
-    `ids` (b, t); `labels` (b, t), -100 where no learnt token comes next; `row`,
-    `place` and `refuse` (d,) name the row, the place and the target of each decision.
+    `ids` (b, t); `labels` (b, t), -100 where no learnt token comes next; `start` (b,)
+    where the reply begins; `row`, `place` and `refuse` (d,) name the row, the place and
+    the target of each decision.
     """
 
     ids: torch.Tensor
     labels: torch.Tensor
+    start: torch.Tensor
     row: torch.Tensor
     place: torch.Tensor
     refuse: torch.Tensor
@@ -85,6 +92,7 @@ def collate(rows: Sequence[Encoded], pad: int) -> Batch:
     return Batch(
         ids,
         labels,
+        torch.tensor([r.start for r in rows]),
         torch.tensor(decided, dtype=torch.long),
         torch.tensor([rows[i].start - 1 for i in decided], dtype=torch.long),
         torch.tensor([float(bool(rows[i].refuse)) for i in decided]),
@@ -96,8 +104,9 @@ def losses_of(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Next-token loss, decision loss, and the probabilities of refusing (d,).
 
-    Cross-entropy of the learnt tokens, and binary cross-entropy of the probability of
-    the refusal's opening token at the first reply position; 0 where there are none.
+    Cross-entropy of the learnt tokens (with the unlikelihood of repeating where rows
+    are decided), and binary cross-entropy of the probability of the refusal's opening
+    token at the first reply position; 0 where there are none.
     """
     with autocast():
         states = model.bert(input_ids=batch.ids, use_cache=False).last_hidden_state
@@ -107,12 +116,29 @@ def losses_of(
     # A batch may have nothing to learn or to decide: a mean over nothing is NaN.
     summed = functional.cross_entropy(learnt, batch.labels[wanted], reduction="sum")
     next_token = summed / wanted.sum().clamp(min=1)
+    if len(batch.row):
+        next_token = next_token + REPEATED * _repetition(learnt, batch)
     log_p = functional.log_softmax(starts, dim=-1)[:, refusal_token].clamp(max=-1e-4)
     log_not = torch.log1p(-log_p.exp())
     target = NOT_REFUSED + (REFUSED - NOT_REFUSED) * batch.refuse
     each = -(target * log_p + (1 - target) * log_not)
     decision = each.sum() / max(1, len(each))
     return next_token, decision, log_p.exp().detach()
+
+
+def _repetition(learnt: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Unlikelihood of what a reply has said before, a mean over its tokens.
+
+    `learnt` (n, v) are the logits at the learnt places, in the order of `labels`.
+    """
+    row, place = (batch.labels != -100).nonzero(as_tuple=True)
+    target = batch.labels[row, place]
+    columns = torch.arange(batch.ids.shape[1])
+    said = (columns >= batch.start[row, None]) & (columns <= place[:, None])
+    said &= batch.ids[row] != target[:, None]
+    spoken = learnt.softmax(-1).gather(1, batch.ids[row])
+    unlikely = -torch.log1p(-spoken.clamp(max=0.999)) * said
+    return unlikely.sum() / max(1, len(row))
 
 
 def train(
