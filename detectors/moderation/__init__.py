@@ -1,0 +1,1 @@
+"""Moderation by somebody else's model: one file a provider behind one protocol."""

@@ -1,0 +1,159 @@
+"""Verdicts by the digest of what was asked: no text is kept. Bounded."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+from detectors.errors import InputError
+from detectors.moderation.moderator import LABEL_CHARS, Verdict
+from detectors.taxonomy import CATEGORIES
+
+MAX_IN_MEMORY: Final = 100_000
+MAX_IN_FILE: Final = 1_000_000
+MAX_AGE_SECONDS: Final = 30 * 24 * 3600.0
+"""Providers change their models under one name: after a month, ask again."""
+KEYS_AT_ONCE: Final = 500
+FILE_SECONDS: Final = 5.0
+PUTS_BETWEEN_PRUNINGS: Final = 256
+
+
+class VerdictCache(Protocol):
+    """Keeps verdicts; may forget any at any time."""
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Verdict]:
+        """Return those that are known."""
+        ...
+
+    def put(self, verdicts: Mapping[bytes, Verdict]) -> None:
+        """Keep these."""
+        ...
+
+
+class MemoryCache:
+    """In memory; the least recently used go first. Safe to use from several threads."""
+
+    def __init__(self, max_entries: int = MAX_IN_MEMORY) -> None:
+        self._max_entries = max_entries
+        self._kept: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Verdict]:
+        """Return those that are known."""
+        with self._lock:
+            found = {key: self._kept[key] for key in keys if key in self._kept}
+            for key in found:
+                self._kept.move_to_end(key)
+        return found
+
+    def put(self, verdicts: Mapping[bytes, Verdict]) -> None:
+        """Keep these."""
+        with self._lock:
+            self._kept.update(verdicts)
+            while len(self._kept) > self._max_entries:
+                self._kept.popitem(last=False)
+
+
+class FileCache:
+    """An SQLite file of digests and verdicts; the oldest go first.
+
+    A file that fails while in use is a miss, not an error. InputError where it cannot
+    be opened at all.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_entries: int = MAX_IN_FILE,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+    ) -> None:
+        self._path = path
+        self._max_entries = max_entries
+        self._max_age_seconds = max_age_seconds
+        self._puts = 0
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._open() as file:
+                file.execute(
+                    "CREATE TABLE IF NOT EXISTS verdicts "
+                    "(key BLOB PRIMARY KEY, verdict TEXT NOT NULL, saved REAL NOT NULL)"
+                )
+                file.execute("CREATE INDEX IF NOT EXISTS by_age ON verdicts (saved)")
+                self._prune(file)
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(f"moderation cache {path}: {error}") from error
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            file = sqlite3.connect(self._path, timeout=FILE_SECONDS)
+            try:
+                with file:  # one transaction
+                    yield file
+            finally:
+                file.close()
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Verdict]:
+        """Return those that are known and young enough."""
+        found: dict[bytes, Verdict] = {}
+        oldest = time.time() - self._max_age_seconds
+        try:
+            with self._open() as file:
+                for start in range(0, len(keys), KEYS_AT_ONCE):
+                    some = keys[start : start + KEYS_AT_ONCE]
+                    marks = ",".join("?" * len(some))
+                    rows = file.execute(
+                        "SELECT key, verdict FROM verdicts "
+                        f"WHERE saved >= ? AND key IN ({marks})",
+                        (oldest, *some),
+                    )
+                    found |= {k: v for k, text in rows if (v := _read(text))}
+        except sqlite3.Error:
+            return found
+        return found
+
+    def put(self, verdicts: Mapping[bytes, Verdict]) -> None:
+        """Keep these; now and then the oldest beyond the limit go."""
+        now = time.time()
+        rows = [(key, _written(verdict), now) for key, verdict in verdicts.items()]
+        try:
+            with self._open() as file:
+                file.executemany("REPLACE INTO verdicts VALUES (?, ?, ?)", rows)
+                self._puts += 1
+                if self._puts % PUTS_BETWEEN_PRUNINGS == 0:
+                    self._prune(file)
+        except sqlite3.Error:
+            return
+
+    def _prune(self, file: sqlite3.Connection) -> None:
+        (count,) = file.execute("SELECT COUNT(*) FROM verdicts").fetchone()
+        file.execute(
+            "DELETE FROM verdicts WHERE key IN "
+            "(SELECT key FROM verdicts ORDER BY saved LIMIT ?)",
+            (max(0, count - self._max_entries),),
+        )
+
+
+def _written(verdict: Verdict) -> str:
+    return json.dumps([verdict.flagged, verdict.score, verdict.category, verdict.label])
+
+
+def _read(text: object) -> Verdict | None:
+    """Read an entry; whatever is not one is a miss."""
+    try:
+        flagged, score, category, label = json.loads(str(text))
+        if not isinstance(flagged, bool) or category not in ("", *CATEGORIES):
+            return None
+        return Verdict(flagged, float(score), category, label[:LABEL_CHARS])
+    except (ValueError, TypeError, RecursionError):
+        return None

@@ -1,0 +1,92 @@
+"""The moderation protocol: exchanges go in, verdicts come out, or a reason why not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Protocol
+
+LABEL_CHARS = 120
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, steps done, steps in all); may raise to stop the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One exchange to moderate: what was asked and what was replied."""
+
+    request: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A provider's word: its own line is `flagged`, its number `score` (0..1).
+
+    `category` is a key of `detectors.taxonomy` or "", `label` the provider's own words.
+    """
+
+    flagged: bool
+    score: float
+    category: str = ""
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.score) and 0.0 <= self.score <= 1.0):
+            raise ValueError(f"score {self.score} outside 0..1")
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Orders verdicts from mild to grave."""
+        return self.flagged, self.score
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What it cost: requests sent (each try counts), tokens estimated, texts cached."""
+
+    requests: int = 0
+    tokens: int = 0
+    cached: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Moderation:
+    """A provider's word on every subject, aligned with the subjects.
+
+    `verdicts[i]` is None where there is none; `reasons[i]` then says why, else is "".
+    """
+
+    provider: str
+    model: str
+    verdicts: tuple[Verdict | None, ...]
+    reasons: tuple[str, ...]
+    usage: Usage = Usage()
+
+    def __post_init__(self) -> None:
+        if len(self.verdicts) != len(self.reasons):
+            raise ValueError(f"{self.provider}: verdicts and reasons differ in number")
+        for verdict, reason in zip(self.verdicts, self.reasons, strict=True):
+            if (verdict is None) != bool(reason):
+                raise ValueError(f"{self.provider}: a verdict or a reason, never both")
+
+
+class Moderator(Protocol):
+    """Moderates exchanges. What goes wrong becomes a reason in the result."""
+
+    @property
+    def name(self) -> str:
+        """The provider, stable: "openai", "guard.llama_guard", "local", "off"."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model asked, as the provider names it."""
+        ...
+
+    def moderate(
+        self, subjects: Sequence[Subject], *, progress: Progress | None = None
+    ) -> Moderation:
+        """Moderate every subject; the result is aligned with them."""
+        ...

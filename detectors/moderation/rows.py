@@ -1,0 +1,77 @@
+"""Rows to exchanges and back: a row is as grave as its gravest exchange."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detectors.dataset import Example
+from detectors.moderation.moderator import (
+    Moderation,
+    Moderator,
+    Progress,
+    Subject,
+    Usage,
+    Verdict,
+)
+
+NO_REPLY = "no reply with text in this row"
+
+
+@dataclass(frozen=True, slots=True)
+class RowVerdict:
+    """What moderation says of a row: a verdict, or the reason why there is none.
+
+    `turn` is the 0-based index of the reply that decided, None where none did.
+    """
+
+    verdict: Verdict | None
+    reason: str = ""
+    turn: int | None = None
+
+
+@dataclass(frozen=True)
+class RowModeration:
+    """A provider's word on every row, aligned with the rows given."""
+
+    rows: tuple[RowVerdict, ...]
+    usage: Usage
+
+
+def moderate_rows(
+    moderator: Moderator,
+    examples: Sequence[Example],
+    *,
+    progress: Progress | None = None,
+) -> RowModeration:
+    """Moderate request and reply of each exchange; nothing else of a row is sent.
+
+    Of a preference row that is the preferred reply: harm in the other is usual.
+    """
+    found = [_exchanges(example) for example in examples]
+    subjects = [subject for each in found for _, subject in each]
+    said = moderator.moderate(subjects, progress=progress)
+    rows, place = [], 0
+    for each in found:
+        rows.append(_fold([turn for turn, _ in each], said, place))
+        place += len(each)
+    return RowModeration(tuple(rows), said.usage)
+
+
+def _exchanges(example: Example) -> list[tuple[int, Subject]]:
+    return [
+        (exchange.turn, Subject(exchange.request, exchange.reply))
+        for exchange in example.exchanges()
+        if exchange.reply.strip()
+    ]
+
+
+def _fold(turns: Sequence[int], said: Moderation, place: int) -> RowVerdict:
+    """Fold the verdicts from `place` on; a flagged exchange outranks a gap."""
+    if not turns:
+        return RowVerdict(None, NO_REPLY)
+    end = place + len(turns)
+    heard = list(zip(said.verdicts[place:end], turns, strict=True))
+    judged = [(verdict, turn) for verdict, turn in heard if verdict is not None]
+    worst = max(judged, key=lambda pair: pair[0].rank, default=None)
+    if worst is not None and (worst[0].flagged or len(judged) == len(heard)):
+        return RowVerdict(worst[0], turn=worst[1])
+    return RowVerdict(None, next(why for why in said.reasons[place:end] if why))

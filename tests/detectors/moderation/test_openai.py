@@ -1,0 +1,432 @@
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.errors import InputError
+from detectors.moderation.endpoint import Endpoint, Unreadable
+from detectors.moderation.ledger import Budget
+from detectors.moderation.moderator import Moderation, Subject
+from detectors.moderation.openai import OpenAIDialect, parse
+from detectors.moderation.part import PIECE_CHARS
+from detectors.moderation.remote import RemoteModerator
+from detectors.taxonomies.openai import OPENAI
+
+Make = Callable[..., RemoteModerator]
+SAFE = Subject("What is the capital of Peru?", "Lima.")
+
+
+@pytest.fixture
+def make(provider: Any) -> Make:
+    def build(
+        budget: Budget | None = None, batch_parts: int = 4, **given: Any
+    ) -> RemoteModerator:
+        chosen = {
+            "base_url": provider.url,
+            "model": "omni-moderation-latest",
+            "api_key": "sk-test",
+            "first_wait_seconds": 0.01,
+            "timeout_seconds": 5.0,
+            **given,
+        }
+        dialect = OpenAIDialect(batch_parts=batch_parts)
+        return RemoteModerator(dialect, Endpoint(**chosen), budget=budget)
+
+    return build
+
+
+def numbered(count: int, bad: Sequence[int] = ()) -> list[Subject]:
+    """Subjects of one part each: a reply alone."""
+    return [Subject("", f"{'BAD' if n in bad else 'fine'} {n}") for n in range(count)]
+
+
+def flags(said: Moderation) -> list[bool | None]:
+    return [None if v is None else v.flagged for v in said.verdicts]
+
+
+def test_texts_go_out_in_arrays_and_verdicts_come_back_in_order(
+    make: Make, provider: Any
+) -> None:
+    said = make().moderate(numbered(10, bad=[3, 7]))
+    assert flags(said) == [n in (3, 7) for n in range(10)]
+    assert sorted(len(asked["input"]) for asked in provider.asked) == [2, 4, 4]
+    assert {asked["model"] for asked in provider.asked} == {"omni-moderation-latest"}
+    assert provider.paths[0] == "/v1/moderations"
+    bad = said.verdicts[3]
+    assert bad is not None
+    assert (bad.score, bad.label) == (0.93, "violence")
+    assert bad.category == "hate_harass_violence"
+    assert said.usage.requests == 3
+    assert said.usage.tokens > 0
+    assert said.reasons == ("",) * 10
+
+
+def test_a_request_is_judged_apart_and_forgiven_where_it_is_refused(make: Make) -> None:
+    refused = Subject("BAD request", "I'm sorry, but I can't help with that.")
+    complied = Subject("BAD request", "First, take the tools.")
+    harmful = Subject("hello", "BAD reply")
+    assert flags(make().moderate([refused, complied, harmful, SAFE])) == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_long_text_is_sent_whole_in_pieces(make: Make, provider: Any) -> None:
+    words = " ".join(str(number) for number in range(3 * PIECE_CHARS // 6))
+    end = Subject("", f"{words} BAD")
+    assert flags(make().moderate([end])) == [True]
+    sent = {text for asked in provider.asked for text in asked["input"]}
+    assert len(sent) >= 3
+    assert all(any(f" {n} " in text for text in sent) for n in range(1, 3000, 7))
+
+
+def test_equal_texts_are_sent_once_and_remembered(make: Make, provider: Any) -> None:
+    moderator = make()
+    moderator.moderate([SAFE] * 5)
+    assert [len(asked["input"]) for asked in provider.asked] == [2]
+    again = moderator.moderate([SAFE, Subject("", "new")])
+    assert [len(asked["input"]) for asked in provider.asked] == [2, 1]
+    assert (again.usage.requests, again.usage.cached) == (1, 2)
+
+
+def test_lone_surrogates_and_controls_can_be_sent(make: Make, provider: Any) -> None:
+    assert flags(make().moderate([Subject("\ud800", "\x00\u202e")])) == [False]
+    assert "\ufffd" in provider.asked[0]["input"]
+
+
+def test_retry_after_is_honoured(make: Make, provider: Any, answers: Any) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(429, Retry_After="0.3")
+        if n == 0
+        else answers.moderations(asked)
+    )
+    assert flags(make().moderate([SAFE])) == [False]
+    assert provider.times[1] - provider.times[0] >= 0.3
+
+
+def test_one_retry_after_holds_every_connection_back(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(429, retry_after_ms="300")
+        if n == 0
+        else answers.moderations(asked)
+    )
+    make(batch_parts=1, connections=1).moderate(numbered(4))
+    assert provider.times[1] - provider.times[0] >= 0.3
+
+
+def test_a_retry_after_beyond_patience_is_not_waited_for(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: answers.problem(429, Retry_After="3600")
+    began = time.monotonic()
+    said = make().moderate([SAFE])
+    assert time.monotonic() - began < 3
+    assert said.reasons == ("the provider answered 429",)
+
+
+@pytest.mark.parametrize("status", [408, 409, 500, 502, 503])
+def test_passing_troubles_are_tried_again(
+    make: Make, provider: Any, answers: Any, status: int
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(status) if n < 2 else answers.moderations(asked)
+    )
+    said = make().moderate([SAFE])
+    assert flags(said) == [False]
+    assert said.usage.requests == 3
+
+
+def test_waits_double(make: Make, provider: Any, answers: Any) -> None:
+    provider.script = lambda n, asked: answers.problem(500)
+    said = make(first_wait_seconds=0.1).moderate([SAFE])
+    assert said.reasons == ("the provider answered 500",)
+    gaps = [b - a for a, b in zip(provider.times, provider.times[1:], strict=False)]
+    assert len(gaps) == 3
+    assert all(gap >= least for gap, least in zip(gaps, (0.05, 0.1, 0.2), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"not json", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[]", "not a JSON object"),
+        ({}, "no list of results"),
+        ({"results": [1, 2]}, "does not say whether it is flagged"),
+        ({"results": [{"flagged": "no"}] * 2}, "does not say whether it is flagged"),
+        ({"results": []}, "was sent 1 texts and judged 0"),
+        (b'{"results": "' + b"x" * 9_000_000 + b'"}', "larger than"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_no_verdict(
+    make: Make, provider: Any, answers: Any, body: Any, reason: str
+) -> None:
+    provider.script = lambda n, asked: answers.raw(body)
+    said = make(attempts=1).moderate(numbered(1))
+    assert flags(said) == [None]
+    assert reason in said.reasons[0]
+
+
+def test_results_of_another_number_are_never_shifted_to_other_rows(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    def short(n: int, asked: dict[str, Any]) -> Any:
+        answer = answers.moderations(asked)
+        if len(asked["input"]) > 1:
+            del answer.body["results"][0]
+        return answer
+
+    provider.script = short
+    assert flags(make().moderate(numbered(4, bad=[1]))) == [False, True, False, False]
+
+
+def test_one_refused_text_does_not_take_others_with_it(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(400, "invalid_input")
+        if "fine 2" in asked["input"]
+        else answers.moderations(asked)
+    )
+    said = make(batch_parts=8).moderate(numbered(8, bad=[5]))
+    assert flags(said) == [False, False, None, False, False, True, False, False]
+    assert said.reasons[2] == "the provider answered 400 (invalid_input)"
+
+
+def test_half_of_the_batches_may_fail(make: Make, provider: Any, answers: Any) -> None:
+    def half(n: int, asked: dict[str, Any]) -> Any:
+        number = int(asked["input"][0].split()[1])
+        return answers.problem(500) if number % 2 else answers.moderations(asked)
+
+    provider.script = half
+    made = make(batch_parts=1, attempts=2, connections=1)
+    said = made.moderate(numbered(12, bad=[4]))
+    assert flags(said) == [None if n % 2 else n == 4 for n in range(12)]
+
+
+def test_a_flagged_piece_outranks_a_piece_without_a_verdict(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(500) if "BAD" not in str(asked) else answers.moderations(asked)
+    )
+    made = make(batch_parts=1, attempts=1)
+    mixed = Subject("hello", "BAD reply")
+    assert flags(made.moderate([mixed, Subject("hello", "you")])) == [True, None]
+
+
+def test_a_provider_that_is_down_is_not_asked_for_ever(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: answers.problem(503)
+    said = make(batch_parts=1, attempts=2).moderate(numbered(100))
+    assert flags(said) == [None] * 100
+    assert set(said.reasons) == {"the provider answered 503"}
+    assert said.usage.requests == len(provider.asked) < 20
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "invalid_api_key"), (404, ""), (429, "insufficient_quota")],
+)
+def test_wrong_settings_end_it_at_once_without_the_servers_words(
+    make: Make, provider: Any, answers: Any, status: int, code: str
+) -> None:
+    provider.script = lambda n, asked: answers.problem(status, code)
+    said = make(batch_parts=1, connections=1).moderate(numbered(20))
+    assert len(provider.asked) == 1
+    assert flags(said) == [None] * 20
+    assert f"answered {status}" in said.reasons[0]
+    assert "SECRET" not in str(said)
+    assert "sk-test" not in str(said)
+
+
+def test_nobody_listening_is_a_reason(make: Make, closed_url: str) -> None:
+    said = make(base_url=closed_url, attempts=2).moderate(numbered(30))
+    assert set(said.reasons) == {"the provider cannot be reached"}
+
+
+def test_a_slow_answer_is_a_timeout(make: Make, provider: Any, answers: Any) -> None:
+    provider.script = lambda n, asked: answers.raw({}, seconds=2.0)
+    said = make(timeout_seconds=0.1, attempts=1).moderate([SAFE])
+    assert said.reasons == ("the provider did not answer in time",)
+
+
+def test_a_broken_body_is_tried_again(make: Make, provider: Any, answers: Any) -> None:
+    cut = answers.raw({}, headers={"Content-Length": "999", "Connection": "close"})
+
+    def script(n: int, asked: dict[str, Any]) -> Any:
+        return cut if n == 0 else answers.moderations(asked)
+
+    provider.script = script
+    # The handler closes the connection after the short body.
+    assert flags(make(timeout_seconds=1.0).moderate([SAFE])) == [False]
+
+
+def test_a_redirect_is_not_followed(make: Make, provider: Any, answers: Any) -> None:
+    elsewhere = {"Location": f"{provider.url}/moderations"}
+    provider.script = lambda n, asked: answers.raw({}, 307, elsewhere)
+    said = make().moderate([SAFE])
+    assert len(provider.asked) == 1
+    assert "redirects" in said.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("budget", "asked", "reason"),
+    [
+        (Budget(requests=2), 2, "2 requests are used up"),
+        (Budget(tokens=5), 2, "5 tokens would not suffice"),
+        (Budget(seconds=0.0), 0, "0 seconds are over"),
+    ],
+)
+def test_what_is_over_budget_is_not_sent(
+    make: Make, provider: Any, budget: Budget, asked: int, reason: str
+) -> None:
+    made = make(budget, batch_parts=1, connections=1)
+    said = made.moderate(numbered(6))
+    assert len(provider.asked) == said.usage.requests == asked
+    assert flags(said) == [False] * asked + [None] * (6 - asked)
+    assert reason in said.reasons[-1]
+
+
+def test_tries_count_against_the_budget(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: answers.problem(500)
+    said = make(Budget(requests=3), attempts=10, connections=1).moderate(numbered(2))
+    assert len(provider.asked) == 3
+    assert "over budget: 3 requests" in said.reasons[0]
+
+
+def test_the_time_ends_while_an_answer_is_awaited(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: answers.raw({}, seconds=2.0)
+    began = time.monotonic()
+    said = make(Budget(seconds=0.3)).moderate(numbered(20))
+    assert time.monotonic() - began < 1.9
+    assert set(said.reasons) == {"over budget: 0.3 seconds are over"}
+
+
+def test_no_more_connections_than_allowed(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    def slow(n: int, asked: dict[str, Any]) -> Any:
+        time.sleep(0.05)
+        return answers.moderations(asked)
+
+    provider.script = slow
+    make(batch_parts=1, connections=3).moderate(numbered(12))
+    assert 2 <= provider.most_at_once <= 3
+
+
+def test_the_key_of_the_settings_goes_out_and_none_of_the_environment(
+    make: Make, provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"):
+        monkeypatch.setenv(f"OPENAI_{name}", "from-the-environment")
+    make().moderate([SAFE])
+    make(api_key="").moderate([SAFE])
+    shown = [headers["authorization"] for headers in map(lowered, provider.headers)]
+    assert shown == ["Bearer sk-test", "Bearer none"]
+    assert "from-the-environment" not in str(provider.headers)
+
+
+def lowered(headers: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_progress_is_told_and_can_stop_the_work(make: Make, provider: Any) -> None:
+    told: list[tuple[str, int, int]] = []
+    make().moderate(numbered(8), progress=lambda *step: told.append(step))
+    assert told[-1] == ("moderation", 8, 8)
+
+    def stop(stage: str, done: int, total: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        make().moderate(numbered(8), progress=stop)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"base_url": "ftp://host/v1"},
+        {"base_url": "http://"},
+        {"base_url": "http://user:pass@host/v1"},
+        {"base_url": "http://host:port/v1"},
+        {"model": ""},
+        {"api_key": "a\nb"},
+        {"api_key": "schlüssel"},
+    ],
+)
+def test_an_endpoint_that_cannot_be_asked_is_an_error(
+    make: Make, given: dict[str, str]
+) -> None:
+    with pytest.raises(InputError) as error:
+        make(**given)
+    assert "pass" not in str(error.value)
+
+
+def test_the_key_is_not_in_the_endpoints_text(make: Make) -> None:
+    shown = repr(Endpoint("http://host/v1", "m", api_key="sk-test"))
+    assert "sk-test" not in shown
+
+
+def test_sexual_content_with_minors_outranks_higher_scores() -> None:
+    (verdict,) = parse(
+        {
+            "results": [
+                {
+                    "flagged": True,
+                    "categories": {"sexual": True, "sexual/minors": True},
+                    "category_scores": {"sexual": 0.9, "sexual/minors": 0.4},
+                }
+            ]
+        }
+    )
+    assert verdict.category == "child_abuse"
+
+
+def test_a_raised_category_flags_whatever_the_summary_says() -> None:
+    said = {"flagged": False, "categories": {"hate": True}, "category_scores": {}}
+    (verdict,) = parse({"results": [said]})
+    assert (verdict.flagged, verdict.score) == (True, 1.0)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["flagged", "categories", "category_scores", "hate", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(JSON)
+def test_any_answer_is_read_or_called_unreadable(said: Any) -> None:
+    for answer in ({"results": said}, {"results": [said]}):
+        try:
+            verdicts = parse(answer)
+        except Unreadable:
+            continue
+        for verdict in verdicts:
+            assert set(verdict.label.split(", ")) <= {*OPENAI.categories, ""}
