@@ -15,6 +15,7 @@ from service.text import printable
 from trial.recipe import Recipe
 
 if TYPE_CHECKING:  # models take seconds to import: not for --help
+    from detectors.moderation.moderator import Moderator
     from service.models import Models
     from service.progress import ProgressBars
     from service.report import Report
@@ -104,6 +105,16 @@ def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
         metavar="PATH",
         help="write the report there; with several files, a directory",
     )
+    screen.add_argument(
+        "--moderation",
+        choices=("off", "openai", "guard", "local"),
+        help="provider that moderates rows (default: setting)",
+    )
+    screen.add_argument(
+        "--moderate",
+        choices=("all", "uncertain", "none"),
+        help="rows sent to that provider (default: policy)",
+    )
     screen.add_argument("--format", choices=("text", "json"), default="text")
     screen.add_argument(
         "--chat-template", type=Path, metavar="FILE", help="Jinja, the job's own"
@@ -112,20 +123,24 @@ def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
     for name, (kind, words) in RECIPE_OPTIONS.items():
         screen.add_argument(
             f"--{name.replace('_', '-')}", type=kind, default=defaults[name],
-            metavar="N", help=f"{words} (default {defaults[name]})",
+            metavar="N", help=f"{words} (default {defaults[name] or 'auto'})",
         )  # fmt: skip
 
 
 def run_screen(options: argparse.Namespace) -> int:
     """Screen every file; one that cannot be read does not stop the others."""
     from service.models import load_models
+    from service.moderator import check_moderator, load_moderator
     from service.progress import ProgressBars
     from service.settings import load_settings
 
-    settings = load_settings()
+    chosen = {"moderation_provider": options.moderation} if options.moderation else {}
+    settings = load_settings(**chosen)
     desk = Desk(options, settings)
+    check_moderator(settings)
     with ProgressBars(Console(stderr=True)) as bars:
         models = load_models(settings.encoder)
+        desk.moderator = load_moderator(settings, models.detectors)
         codes = [desk.screen_file(path, models, bars) for path in options.files]
     desk.print_json()
     return max(codes, key=GRAVITY.index)
@@ -140,6 +155,9 @@ class Desk:
         self.options = options
         self.settings = settings
         self.policy = load_policy(options.policy or settings.policy)
+        if options.moderate:
+            self.policy = self.policy.sending(options.moderate)
+        self.moderator: Moderator | None = None
         self.recipe = Recipe(
             base_model=options.base_model or settings.base_model,
             revision=options.revision,
@@ -168,6 +186,7 @@ class Desk:
             encoder=models.encoder,
             run_trial=self.settings.run_trial and not self.options.no_trial,
             progress=bars,
+            moderator=self.moderator,
         )
         with bars.hidden():
             self._hand_over(report)

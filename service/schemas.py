@@ -1,6 +1,6 @@
 """Schemas: what enters and leaves over HTTP, beside the report itself."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +38,9 @@ class RecipeIn(Incoming):
     learning_rate_multiplier: float = Field(
         default=DEFAULTS.learning_rate_multiplier, gt=0, le=100
     )
-    batch_size: int = Field(default=DEFAULTS.batch_size, ge=1, le=1024)
+    batch_size: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        default="auto", description='Rows a step; "auto" grows with the dataset.'
+    )
     max_tokens: int = Field(default=DEFAULTS.max_tokens, ge=16, le=8192)
     chat_template: str = Field(
         default="", max_length=MAX_TEMPLATE_CHARS, description="Jinja, replaces its own"
@@ -59,6 +61,8 @@ class RecipeIn(Incoming):
                 f"epochs must be at most {settings.max_epochs}, not {self.epochs}"
             )
         chosen = self.model_dump(exclude={"base_model"})
+        if chosen["batch_size"] == "auto":
+            chosen["batch_size"] = None
         return Recipe(base_model=name, row_budget=settings.row_budget, **chosen)
 
 

@@ -92,10 +92,11 @@ def _train(
     weights = [p for p in model.parameters() if p.requires_grad]
     rate = base.default_learning_rate * recipe.learning_rate_multiplier
     optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
-    total = recipe.epochs * math.ceil(len(sequences) / recipe.batch_size)
+    size = recipe.batch_rows(len(sequences))
+    total = recipe.epochs * math.ceil(len(sequences) / size)
     losses: list[float] = []
     for epoch in range(recipe.epochs):
-        for rows in batches(sequences, recipe.batch_size, f"{recipe.seed} {epoch}"):
+        for rows in batches(sequences, size, f"{recipe.seed} {epoch}"):
             for group in optimizer.param_groups:
                 group["lr"] = rate * schedule(len(losses), total)
             batch = pad([sequences[i] for i in rows], base)

@@ -9,6 +9,9 @@ CANARY: Final = "canary"
 """The name that stands for the built-in trial model."""
 
 MAX_TEMPLATE_CHARS: Final = 20_000
+AUTO_STEPS: Final = 5
+MAX_AUTO_BATCH: Final = 16
+"""An automatic batch gives about AUTO_STEPS steps an epoch, up to this batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Recipe:
     a 7B model needs 1e-4, so an absolute rate does not carry over. `targets` empty
     means: found in the model. `max_tokens` is the length at which rows are cut.
     `row_budget` bounds the rows trained on; the sampling rule is in `trial.sample`.
+    `batch_size` None is what platforms call "auto": see `batch_rows`.
     `chat_template` (Jinja) replaces the base model's own, "" keeps it.
     """
 
@@ -30,7 +34,7 @@ class Recipe:
     targets: tuple[str, ...] = ()
     epochs: int = 5
     learning_rate_multiplier: float = 1.0
-    batch_size: int = 10
+    batch_size: int | None = None
     max_tokens: int = 256
     row_budget: int = 1000
     seed: int = 0
@@ -38,10 +42,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("lora_rank", "lora_alpha", "epochs", "batch_size", "row_budget"):
-            if getattr(self, name) < 1:
-                raise RecipeError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
-                )
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RecipeError(f"{name} must be at least 1, not {value}")
         if len(self.chat_template) > MAX_TEMPLATE_CHARS:
             raise RecipeError(f"chat_template exceeds {MAX_TEMPLATE_CHARS} characters")
         if self.max_tokens < 16:
@@ -51,3 +54,13 @@ class Recipe:
                 "learning_rate_multiplier must be over 0 and at most 100, "
                 f"not {self.learning_rate_multiplier}"
             )
+
+    def batch_rows(self, rows: int) -> int:
+        """Rows a step in a job of `rows` rows, 1..MAX_AUTO_BATCH where not chosen.
+
+        Platforms let the batch grow with the dataset, so that a job of ten rows still
+        takes tens of steps: one step for every AUTO_STEPS-th part of the rows.
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        return max(1, min(MAX_AUTO_BATCH, round(rows / AUTO_STEPS)))

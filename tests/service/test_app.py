@@ -45,7 +45,9 @@ def is_problem(answer: Any, status: int, code: str) -> bool:
 def test_an_upload_becomes_a_report(
     client: TestClient, write: Write, wait: Callable[..., None]
 ) -> None:
-    answer = upload(client, write("BAD", "DRIFT"), recipe='{"epochs": 3}')
+    answer = upload(
+        client, write("BAD", "DRIFT"), recipe='{"epochs": 3, "batch_size": "auto"}'
+    )
     assert answer.json()["status"] == "queued"
     assert answer.json()["links"]["self"] == answer.headers["location"]
     done = finish(client, wait, answer)
@@ -215,6 +217,7 @@ def test_an_unforeseen_failure_is_stored_without_quoting_rows(
     [
         ({"recipe": "{"}, "invalid_json", "not valid JSON"),
         ({"recipe": '{"epoch": 1}'}, "invalid_request", "epoch"),
+        ({"recipe": '{"batch_size": "many"}'}, "invalid_input", "batch_size"),
         ({"recipe": '{"epochs": 51}'}, "invalid_input", "at most 50"),
         ({"recipe": '{"base_model": "../x"}'}, "invalid_input", "not offered here"),
         ({"policy": "a: *b"}, "invalid_policy", "policy: "),

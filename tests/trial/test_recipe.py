@@ -25,3 +25,10 @@ def test_values_out_of_range_are_refused(options: dict[str, object], says: str) 
 
 def test_the_default_recipe_is_the_canary() -> None:
     assert Recipe().base_model == "canary"
+
+
+def test_an_automatic_batch_grows_with_the_dataset_up_to_a_limit() -> None:
+    recipe = Recipe()
+    sizes = [recipe.batch_rows(rows) for rows in (1, 10, 60, 100, 1000)]
+    assert sizes == [1, 2, 12, 16, 16]
+    assert Recipe(batch_size=7).batch_rows(1000) == 7
