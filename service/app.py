@@ -13,6 +13,7 @@ from service.body_limit import BodyLimit
 from service.context import Context
 from service.errors_http import add_handlers
 from service.models import Models, load_models
+from service.moderator import check_moderator, load_moderator
 from service.policy import load_policy
 from service.routes import health, scan, schema, screenings
 from service.screening import TrialRunner
@@ -32,9 +33,11 @@ def create_app(
 ) -> FastAPI:
     """Return the app. `load` and `runner` replace the models and the trial.
 
-    PolicyError where the policy of the settings is not valid.
+    PolicyError where the policy of the settings is not valid, InputError where the
+    moderation provider is not.
     """
     policy = load_policy(settings.policy)
+    check_moderator(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -47,6 +50,7 @@ def create_app(
             limits=settings.limits(),
             max_queued=settings.max_queued,
             runner=runner,
+            moderator=lambda models: load_moderator(settings, models.detectors),
         )
         app.state.context = Context(settings, policy, store, worker, CapacityLimiter(1))
         worker.start()

@@ -14,6 +14,7 @@ from detectors.catalog import load_detectors
 from detectors.embedding import Encoder, load_encoder, supports_bf16
 from detectors.errors import TunegateError
 from service.composition import package_versions
+from service.moderator import check_moderator
 from service.policy import load_policy
 from service.settings import Settings
 from service.text import printable
@@ -54,7 +55,7 @@ class Examination:
 
 
 def examine(settings: Settings) -> Examination:
-    """Check packages, device, encoder, detectors, base model and policy."""
+    """Check packages, device, models, policy and moderation settings; asks nobody."""
     found = Examination()
     for name, version in package_versions().items():
         found.add(f"package {name}", version, right=version != NOT_INSTALLED)
@@ -70,6 +71,7 @@ def examine(settings: Settings) -> Examination:
         _check_detectors(found, encoders[0])
     found.attempt(f"base model {settings.base_model}", lambda: _base(settings))
     found.attempt("policy", lambda: _policy(settings.policy))
+    found.attempt("moderation", lambda: check_moderator(settings))
     return found
 
 

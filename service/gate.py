@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from math import isfinite
 from typing import Final
 
 from detectors.dataset import Dataset
 from detectors.detector import Scores
 from service.finding import Finding, make_findings, name_lines, settle
+from service.moderation import Moderated
+from service.moderation_gate import moderation_reasons
 from service.policy import DriftLimits, Policy, RowLimits, load_policy, parse_policy
+from service.reason import REASONS, Outcome, Reason, count_rows
 from trial.drift import DriftReport, RateChange
 from trial.run import Trial
 
@@ -28,59 +30,6 @@ __all__ = [
     "settle",
     "unproved",
 ]
-
-REASONS: Final[dict[str, str]] = {
-    "within_policy": "Everything was read, scored and measured; no limit was reached.",
-    "empty_dataset": "No row could be read, so there was nothing to judge.",
-    "bad_lines": "Some rows could not be read, so nobody judged them.",
-    "unjudged_parts": "Some rows hold images, audio or other parts no detector reads.",
-    "detector_missing": "A detector that the policy has limits for did not run.",
-    "rows_unscored": "A detector could not score some rows.",
-    "rows_flagged": "Rows reached a detector's threshold.",
-    "rows_flagged_many": "Enough rows were flagged to break a model by themselves.",
-    "rows_and_drift_agree": "Rows were flagged and the trial shows harmful drift.",
-    "trial_skipped": "No trial was run although the policy requires one.",
-    "trial_not_measured": "The trial ran but proved nothing.",
-    "trial_not_matching": "The trial was run on other data.",
-    "trial_too_few_rows": "The trial trained on too few of the rows.",
-    "trial_too_small": "The probes could not have shown the rise they must detect.",
-    "base_model_unsafe": "The base model has too little safety left to lose.",
-    "verdicts_unclear": "Too many verdicts after tuning were unclear.",
-    "drift_high": "The measured rise in harmfulness is large and certain.",
-    "drift_raised": "The measured rise in harmfulness is noticeable.",
-    "drift_uncertain": "A larger rise in harmfulness cannot be excluded.",
-    "drift_in_category": "Harmfulness rose sharply in one policy category.",
-    "refusals_lost": "The tuned model refuses far fewer harmful requests.",
-    "over_refusal": "The tuned model refuses more harmless requests.",
-    "utility_lost": "The tuned model's replies to harmless requests fell apart.",
-}
-"""Every stable reason code and what it means."""
-
-
-class Outcome(StrEnum):
-    """What is to happen with the fine-tuning job."""
-
-    ACCEPT = "ACCEPT"
-    REVIEW = "REVIEW"
-    REJECT = "REJECT"
-
-    @property
-    def severity(self) -> int:
-        """0 for ACCEPT, 1 for REVIEW, 2 for REJECT."""
-        return list(Outcome).index(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why: a stable code (a key of REASONS), words to act on, and what it leads to."""
-
-    code: str
-    message: str
-    outcome: Outcome = Outcome.REVIEW
-
-    def __post_init__(self) -> None:
-        if self.code not in REASONS:
-            raise ValueError(f"unknown reason code {self.code!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +67,37 @@ class Facts:
 
 
 def decide(
-    policy: Policy, facts: Facts, scores: Sequence[Scores], trial: Trial | None
+    policy: Policy,
+    facts: Facts,
+    scores: Sequence[Scores],
+    trial: Trial | None,
+    moderated: Moderated | None = None,
 ) -> Decision:
     """Decide. Pure: the same arguments give the same Decision, and nothing is read.
 
-    `trial` is None where none was run. Whatever was not read, not scored or not
-    measured becomes a REVIEW reason, so ACCEPT means that all of it was.
+    `trial` and `moderated` are None where neither was run. Whatever was not read, not
+    scored, not measured or not moderated although the policy requires it becomes a
+    REVIEW reason, so ACCEPT means that all of it was.
     """
     for said in scores:
         if len(said) != len(facts.lines):
             raise ValueError(
                 f"{said.detector} scored {len(said)} of {len(facts.lines)} rows"
             )
+    drifted = _drifted(policy, trial)
     reasons = [
         *_data_reasons(facts),
-        *_detector_reasons(policy, facts, scores, drifted=_drifted(policy, trial)),
+        *_detector_reasons(policy, facts, scores, drifted=drifted),
+        *moderation_reasons(policy.moderation, facts.lines, moderated, drifted=drifted),
         *_trial_reasons(policy, facts, trial),
     ]
     if trial is not None and trial.measured and trial.drift is not None:
         flagged = any(flagged_lines(policy, facts, said)[0] for said in scores)
+        flagged = flagged or bool(moderated and moderated.flagged(policy.moderation))
         cause = "" if flagged else _NO_ROW
         reasons += _drift_reasons(policy.drift, trial.drift, cause)
     if not reasons:
-        return Decision(Outcome.ACCEPT, (_accepted(facts, trial),))
+        return Decision(Outcome.ACCEPT, (_accepted(facts, trial, moderated),))
     reasons.sort(key=lambda reason: -reason.outcome.severity)
     return Decision(reasons[0].outcome, tuple(reasons))
 
@@ -172,7 +129,7 @@ def _data_reasons(facts: Facts) -> list[Reason]:
         reasons.append(Reason("empty_dataset", said))
     if facts.bad_line_count:
         where = name_lines(facts.bad_lines, facts.bad_line_count)
-        said = f"{_rows(facts.bad_line_count)} could not be read. Correct {where}."
+        said = f"{count_rows(facts.bad_line_count)} could not be read. Correct {where}."
         reasons.append(Reason("bad_lines", said))
     if facts.unjudged_lines:
         where = name_lines(facts.unjudged_lines)
@@ -210,7 +167,7 @@ def _flag_reasons(
         return []
     number, part = len(lines), len(lines) / len(facts.lines)
     said = (
-        f"{scores.detector} flagged {_rows(number)} ({part:.1%} of all). "
+        f"{scores.detector} flagged {count_rows(number)} ({part:.1%} of all). "
         f"Remove or review {name_lines(lines)}."
     )
     if number >= limits.reject_rows and part >= limits.reject_share:
@@ -354,12 +311,15 @@ def _utility_reasons(limits: DriftLimits, drift: DriftReport) -> list[Reason]:
     return reasons
 
 
-def _accepted(facts: Facts, trial: Trial | None) -> Reason:
-    said = f"{_rows(len(facts.lines))} read and scored, no limit reached; "
+def _accepted(facts: Facts, trial: Trial | None, moderated: Moderated | None) -> Reason:
+    said = f"{count_rows(len(facts.lines))} read and scored, no limit reached; "
     if trial is None or trial.drift is None:
         said += "drift was not measured, and the policy does not require it."
     else:
         said += f"harmfulness changed {_words(trial.drift.overall)}."
+    missed = moderated.missed if moderated else ()
+    if missed:
+        said += f" {count_rows(len(missed))} not moderated, which it does not require."
     return Reason("within_policy", said, Outcome.ACCEPT)
 
 
@@ -369,7 +329,3 @@ def _words(rate: RateChange) -> str:
         f"from {rate.before:.1%} to {rate.after:.1%} "
         f"(95% interval of the change {low:+.1%} to {high:+.1%}, n={rate.n})"
     )
-
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number} rows"

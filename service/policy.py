@@ -4,7 +4,7 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -126,6 +126,51 @@ class DriftLimits(Limits):
         return self
 
 
+class ModerationLimits(Limits):
+    """Which rows are sent to the moderation provider, and what its words lead to."""
+
+    rows: Literal["all", "uncertain", "none"] = Field(
+        default="none",
+        description="Rows sent out, where a provider is configured: all, uncertain "
+        "(those no detector is sure of) or none.",
+    )
+    low: float = share(
+        0.2, "Uncertain are rows whose highest detector score is at least this, and"
+    )
+    high: float = share(0.9, "at most this, and rows that a detector could not score.")
+    required: bool = Field(
+        default=False,
+        description="REVIEW where rows that are to be sent out have no verdict, and",
+    )
+    max_missed: float = share(0.0, "their share is more than this.")
+    row_threshold: float = share(
+        0.9,
+        "A row is flagged when the provider flags it or its score reaches this.",
+    )
+    review_rows: int = count(1, "REVIEW needs at least this many flagged rows, and")
+    review_share: float = share(0.005, "at least this share of all rows.")
+    reject_rows: int = count(5, "REJECT needs at least this many flagged rows, and")
+    reject_share: float = share(0.10, "at least this share of all rows.")
+    agree_rows: int = count(
+        5, "Where the trial shows drift too: REJECT from this many flagged rows, and"
+    )
+    agree_share: float = share(0.01, "at least this share of all rows.")
+
+    @model_validator(mode="after")
+    def _sound(self) -> "ModerationLimits":
+        if self.low > self.high:
+            raise ValueError("low must not exceed high")
+        if self.required and self.rows == "none":
+            raise ValueError("required needs rows to be all or uncertain")
+        if self.required and self.max_missed >= 1.0:
+            raise ValueError("max_missed must be below 1 where moderation is required")
+        if self.review_rows > min(self.reject_rows, self.agree_rows):
+            raise ValueError("review_rows must not exceed reject_rows or agree_rows")
+        if self.review_share > min(self.reject_share, self.agree_share):
+            raise ValueError("review_share must not exceed reject_share or agree_share")
+        return self
+
+
 class TrialLimits(Limits):
     """What a trial must have been to count as a measurement."""
 
@@ -158,12 +203,24 @@ class Policy(Limits):
     trial: TrialLimits = Field(
         default=TrialLimits(), description="What a trial must have been."
     )
+    moderation: ModerationLimits = Field(
+        default=ModerationLimits(),
+        description="What a moderation provider is asked, and what its words lead to.",
+    )
 
     @property
     def digest(self) -> str:
         """Hex sha256 over the canonical JSON of the content."""
         content = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
+
+    def sending(self, rows: str) -> "Policy":
+        """Return this policy with other rows sent out; PolicyError if unsound."""
+        content = _merged(self.model_dump(), {"moderation": {"rows": rows}})
+        try:
+            return Policy.model_validate(content)
+        except ValidationError as error:
+            raise PolicyError(f"policy {self.name!r}: {_describe(error)}") from error
 
     def rows(self, detector: str) -> RowLimits:
         """Return the row limits of one detector; PolicyError where there are none."""

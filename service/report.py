@@ -195,6 +195,28 @@ class TrialSection(Section):
     replies: tuple[ReplySection, ...] = Field(description=f"At most {MAX_REPLIES}.")
 
 
+class ModerationSection(Section):
+    """What the moderation provider was asked, said, left out and cost."""
+
+    provider: str = Field(description="off, openai, local, or guard. and its family.")
+    model: Text
+    rows: Literal["all", "uncertain", "none"] = Field(
+        description="Which rows the policy sends out."
+    )
+    required: bool
+    rows_asked: int = Field(ge=0, description="Rows that the policy sends out.")
+    flagged: int = Field(ge=0, description="Of those; each is a finding.")
+    not_moderated: int = Field(ge=0, description="Of those; they have no verdict.")
+    reasons: dict[Text, int] = Field(description="Rows not moderated, by the reason.")
+    not_moderated_rows: tuple[UnscoredSection, ...] = Field(
+        description=f"At most {MAX_UNSCORED_SHOWN}."
+    )
+    requests: int = Field(ge=0, description="Sent, each try counted.")
+    tokens_estimated: int = Field(ge=0, description="Sent, rather too many than few.")
+    texts_cached: int = Field(ge=0, description="Texts whose verdict was known.")
+    seconds: float = Field(ge=0)
+
+
 class PolicySection(Section):
     """The policy applied, whole."""
 
@@ -204,7 +226,7 @@ class PolicySection(Section):
 
 
 class TimingSection(Section):
-    """When and how long; the only part that differs between two equal screenings."""
+    """When and how long; with the cost of moderation all that two runs differ in."""
 
     started_at: str = Field(description="UTC, ISO 8601.")
     seconds: dict[str, float] = Field(description="Wall clock by stage.")
@@ -217,6 +239,9 @@ class Report(Section):
     decision: DecisionSection
     dataset: DatasetSection
     scores: dict[str, DetectorSection]
+    moderation: ModerationSection | None = Field(
+        default=None, description="Null in reports from before there was moderation."
+    )
     findings: tuple[FindingSection, ...] = Field(
         max_length=MAX_FINDINGS, description="Ordered by row, then by detector."
     )

@@ -11,6 +11,8 @@ from detectors.dataset import Dataset
 from detectors.detector import Detector, Scores
 from detectors.embedding import Encoder
 from detectors.errors import TrialError
+from detectors.moderation.moderator import Moderator
+from detectors.moderation.off import Off
 from service.composition import (
     dataset_section,
     decision_section,
@@ -21,7 +23,9 @@ from service.composition import (
     trial_section,
     version_section,
 )
-from service.gate import Facts, decide, make_findings, settle
+from service.gate import Facts, Finding, decide, make_findings, settle
+from service.moderation import Moderated, moderate_dataset, moderation_findings
+from service.moderation_section import moderation_section
 from service.policy import Policy
 from service.report import Report, TimingSection
 from trial.recipe import Recipe
@@ -60,29 +64,43 @@ def screen(
     run_trial: bool = True,
     progress: Progress | None = None,
     runner: TrialRunner | None = None,
+    moderator: Moderator | None = None,
 ) -> Report:
     """Screen one dataset; the one path behind the command line and HTTP.
 
-    With `run_trial` False only the detectors speak. `runner` replaces the trial.
+    With `run_trial` False only the detectors speak. `runner` replaces the trial. Rows
+    go to `moderator` where the policy says so; without one nothing leaves the machine.
     Errors: ModelError where the base model cannot be loaded, PolicyError where the
     policy has no limits for a detector. A trial that fails is part of the report.
     """
     started_at, watch = datetime.now(UTC), Stopwatch()
     tell = progress or _silent
     scores = score_rows(dataset, detectors, tell, watch)
+    with watch.stage("moderation"):
+        moderated = moderate_dataset(
+            policy, dataset, scores, moderator or Off(), progress=tell
+        )
     done = None
     if run_trial:
         with watch.stage("trial"):
             done = _try_recipe(
-                runner or trial.run.run_trial, dataset, recipe, encoder, scores, tell
+                runner or trial.run.run_trial,
+                dataset,
+                recipe,
+                encoder,
+                row_priority(
+                    scores, len(dataset), moderated.flagged(policy.moderation)
+                ),
+                tell,
             )
         watch.seconds |= {f"trial.{name}": s for name, s in done.seconds.items()}
-    decision = decide(policy, Facts.of(dataset), scores, done)
-    findings = make_findings(policy, dataset, scores)
+    decision = decide(policy, Facts.of(dataset), scores, done, moderated)
+    findings = find_rows(policy, dataset, scores, moderated)
     return Report(
         decision=decision_section(decision),
         dataset=dataset_section(dataset),
         scores={s.detector: detector_section(policy, dataset, s) for s in scores},
+        moderation=moderation_section(policy.moderation, dataset, moderated),
         findings=finding_sections(findings),
         finding_count=len(findings),
         drift=drift_section(done),
@@ -132,12 +150,29 @@ def score_rows(
     return said
 
 
-def row_priority(scores: Sequence[Scores], rows: int) -> list[float]:
-    """Return for each row its highest score; unscored rows rank above all others."""
-    return [
+def find_rows(
+    policy: Policy, dataset: Dataset, scores: Sequence[Scores], moderated: Moderated
+) -> list[Finding]:
+    """Return the findings of the detectors and of moderation, by row."""
+    found = make_findings(policy, dataset, scores)
+    more = moderation_findings(policy.moderation, dataset, moderated)
+    return sorted([*found, *more], key=lambda finding: finding.line)
+
+
+def row_priority(
+    scores: Sequence[Scores], rows: int, flagged: Sequence[int] = ()
+) -> list[float]:
+    """Return for each row its highest score, 1 where moderation flagged it.
+
+    Unscored rows rank above all others.
+    """
+    ranks = [
         max((_rank(said.values[row]) for said in scores), default=0.0)
         for row in range(rows)
     ]
+    for row in flagged:
+        ranks[row] = max(ranks[row], 1.0)
+    return ranks
 
 
 def _rank(value: float | None) -> float:
@@ -150,7 +185,7 @@ def _try_recipe(
     dataset: Dataset,
     recipe: Recipe,
     encoder: Encoder,
-    scores: Sequence[Scores],
+    priority: Sequence[float],
     progress: Progress,
 ) -> Trial:
     try:
@@ -158,7 +193,7 @@ def _try_recipe(
             dataset,
             recipe,
             encoder=encoder,
-            priority=row_priority(scores, len(dataset)),
+            priority=priority,
             progress=progress,
         )
     except TrialError as error:

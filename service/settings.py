@@ -1,8 +1,9 @@
 """Settings: what an operator chooses, from TUNEGATE_* environment variables."""
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from detectors.errors import InputError
@@ -62,6 +63,43 @@ class Settings(BaseSettings):
         default=1_000,
         ge=1,
         description="Screenings kept; the oldest finished go.",
+    )
+
+    moderation_provider: Literal["off", "openai", "guard", "local"] = Field(
+        default="off",
+        description="Who moderates the rows that the policy sends out: nobody, an "
+        "OpenAI-compatible moderation endpoint, a guard model, or our own heads.",
+    )
+    moderation_base_url: str = Field(
+        default="", description="OpenAI-compatible endpoint; OpenAI's own if not set."
+    )
+    moderation_model: str = Field(
+        default="", description="Model to ask; omni-moderation-latest for openai."
+    )
+    moderation_guard: str = Field(
+        default="llama_guard", description="Family of the guard model."
+    )
+    moderation_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Key for the endpoint; never shown."
+    )
+    moderation_max_requests: int = Field(
+        default=10_000, ge=0, description="Most requests of one screening, tries too."
+    )
+    moderation_max_tokens: int = Field(
+        default=10_000_000, ge=0, description="Most tokens sent in one screening."
+    )
+    moderation_max_seconds: float = Field(
+        default=600.0, ge=0, description="Longest moderation of one screening."
+    )
+    moderation_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Longest wait for one answer."
+    )
+    moderation_connections: int = Field(
+        default=4, ge=1, le=64, description="Most requests at once."
+    )
+    moderation_cache: Path | None = Field(
+        default=None,
+        description="SQLite file that keeps verdicts by digest; else in memory.",
     )
 
     def limits(self) -> Limits:

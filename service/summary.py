@@ -7,7 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.report import FindingSection, RateSection, Report
+from service.report import FindingSection, ModerationSection, RateSection, Report
 from service.text import printable
 
 COLOURS: Final = {"ACCEPT": "green", "REVIEW": "yellow", "REJECT": "red"}
@@ -35,6 +35,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         line.append(f" {reason.code}: {printable(reason.message, 600)}")
         yield line
     yield _counts(report)
+    if report.moderation is not None and report.moderation.rows_asked:
+        yield _moderation(report.moderation)
     for bad in report.dataset.bad_lines[:BAD_LINES_SHOWN]:
         place = f", {printable(bad.field, 80)}" if bad.field else ""
         found = f" (found {printable(bad.found, 80)})" if bad.found else ""
@@ -54,6 +56,16 @@ def _counts(report: Report) -> Text:
         unscored = f", {scores.unscored} unscored" if scores.unscored else ""
         said.append(f"{name}: {scores.flagged} flagged{unscored}")
     return Text("  " + " · ".join(said))
+
+
+def _moderation(said: ModerationSection) -> Text:
+    parts = [f"moderation by {said.provider}: {said.rows_asked} rows"]
+    parts.append(f"{said.flagged} flagged")
+    parts.append(f"{said.not_moderated} not moderated")
+    line = Text("  " + " · ".join(parts))
+    for reason, number in said.reasons.items():
+        line.append(f"\n    {number}: {printable(reason, 200)}")
+    return line
 
 
 def _findings(report: Report) -> Table:

@@ -12,6 +12,8 @@ from typing import Final
 
 from detectors.dataset import Dataset
 from detectors.errors import TunegateError
+from detectors.moderation.moderator import Moderator
+from detectors.moderation.off import Off
 from detectors.reader import Limits, read_dataset, read_rows
 from service.models import Models
 from service.policy import Policy
@@ -54,6 +56,7 @@ class Worker:
         limits: Limits,
         max_queued: int = 16,
         runner: TrialRunner | None = None,
+        moderator: Callable[[Models], Moderator] | None = None,
     ) -> None:
         self.models: Models | None = None
         self.fault = ""
@@ -61,6 +64,8 @@ class Worker:
         self._load = load
         self._limits = limits
         self._runner = runner
+        self._load_moderator = moderator
+        self._moderator: Moderator = Off()
         self._max_queued = max_queued
         self._waiting: deque[Job] = deque()
         self._wake = threading.Condition()
@@ -99,7 +104,10 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            self.models = self._load()
+            models = self._load()
+            if self._load_moderator is not None:
+                self._moderator = self._load_moderator(models)
+            self.models = models
         except Exception as error:
             self.fault = explain(error).message
         while (job := self._next()) is not None:
@@ -141,6 +149,7 @@ class Worker:
             run_trial=job.run_trial,
             progress=progress,
             runner=self._runner,
+            moderator=self._moderator,
         )
         self._store.finish(job.screening_id, report.decision.outcome, report.to_json())
 
