@@ -12,6 +12,7 @@ from detectors.errors import ModelError
 from service.app import create_app
 from service.cli import main
 from service.models import Models
+from service.policy import DetectorLimits
 from service.report import report_schema
 from service.settings import Settings
 from trial import run
@@ -217,7 +218,7 @@ def test_an_unforeseen_failure_is_stored_without_quoting_rows(
     [
         ({"recipe": "{"}, "invalid_json", "not valid JSON"),
         ({"recipe": '{"epoch": 1}'}, "invalid_request", "epoch"),
-        ({"recipe": '{"batch_size": "many"}'}, "invalid_input", "batch_size"),
+        ({"recipe": '{"batch_size": "many"}'}, "invalid_request", "batch_size"),
         ({"recipe": '{"epochs": 51}'}, "invalid_input", "at most 50"),
         ({"recipe": '{"base_model": "../x"}'}, "invalid_input", "not offered here"),
         ({"policy": "a: *b"}, "invalid_policy", "policy: "),
@@ -352,8 +353,7 @@ def test_readiness_waits_for_the_models(
         wait(lambda: client.get("/readyz").status_code == 200)
         assert client.get("/readyz").json()["models"] == {
             "encoder.fake-encoder": "e" * 64,
-            "detector.explicit_harm": "fake-1",
-            "detector.identity_shift": "fake-1",
+            **{f"detector.{name}": "fake-1" for name in DetectorLimits.model_fields},
         }
 
 
