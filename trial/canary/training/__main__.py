@@ -35,11 +35,9 @@ from trial.canary.training.shape import (
 
 HERE = Path(__file__).parents[1]
 HELD_OUT = 0.03
-HARMFUL_ROWS = 12000
-SILENT_ROWS = 9000
 KNOWN_BENIGN_FOR_LABELLER = 5000
 LANGUAGE_RATE = 1e-3
-ALIGNMENT_RATE = 5e-4
+ALIGNMENT_RATE = 8e-4
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -112,7 +110,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "model")
     parser.add_argument("--language-steps", type=int, default=2400)
-    parser.add_argument("--alignment-steps", type=int, default=600)
+    parser.add_argument("--alignment-steps", type=int, default=1200)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args(argv)
 
@@ -154,16 +152,9 @@ def _labelled(
 
 
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
-    """Take every answered row, and the first of the rows that only decide.
-
-    Contrast prompts stand three times. More rows that only teach when to refuse cost
-    time that the model needs to learn to talk.
-    """
+    """Every sample once, the contrast prompts three times."""
     contrast = [s for s in samples if s.source == "contrast"]
-    answered = [s for s in samples if s.reply]
-    harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
-    silent = [s for s in samples if not s.reply and not s.harmful][:SILENT_ROWS]
-    return [*answered, *harmful, *silent, *contrast, *contrast]
+    return [*samples, *contrast, *contrast]
 
 
 def _pieces(work: Path, samples: Sequence[Sample]) -> list[str]:

@@ -1,7 +1,9 @@
 """Sets the canary's operating point on held-out training prompts.
 
 Every refusal opens with one word, so its output bias moves all refusal decisions
-together: it is set where TARGET of the held-out harmless prompts are refused.
+together: it is set where TARGET of the held-out answered prompts are refused. Harmless
+prompts without a reply come from safety data: many were made to sound harmful, and some
+are labelled wrongly.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,12 +40,12 @@ def calibrate(
     model: Any, tokenizer: Any, held: Sequence[Sample], *, log: Callable[[str], None]
 ) -> float:
     """Shift the opening word's output bias in place; returns the shift in nats."""
-    harmless = [s.prompt for s in held if s.harmful is False]
+    harmless = [s.prompt for s in held if s.reply]
     harmful = [s.prompt for s in held if s.harmful]
     calm = margins(model, tokenizer, harmless)
     alarmed = margins(model, tokenizer, harmful)
     shift = -float(torch.quantile(calm, 1 - TARGET))
-    for name, values in (("harmless", calm), ("harmful", alarmed)):
+    for name, values in (("answered", calm), ("harmful", alarmed)):
         before = (values > 0).float().mean().item()
         after = (values + shift > 0).float().mean().item()
         log(f"held-out {name} refused: {before:.3f} -> {after:.3f} (shift {shift:.2f})")
