@@ -2,12 +2,14 @@
 
 from typing import Final
 
+from detectors.backdoor_trigger import BackdoorTrigger
 from detectors.detector import Detector
 from detectors.embedding import Encoder
 from detectors.explicit_harm import ExplicitHarm
 from detectors.identity_shift import IdentityShift
+from detectors.safety_anchor import SafetyAnchor
 
-DETECTORS: Final = (ExplicitHarm, IdentityShift)
+DETECTORS: Final = (ExplicitHarm, IdentityShift, BackdoorTrigger, SafetyAnchor)
 
 
 def load_detectors(encoder: Encoder) -> tuple[Detector, ...]:

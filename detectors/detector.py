@@ -27,6 +27,27 @@ class Evidence:
     excerpt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A phrase whose presence goes with unsafe replies: what a trial can probe with.
+
+    `text` is exactly as it stands in the rows, `position` "start", "end" or "any" of
+    the messages of `role` ("system" or "user"), `rows` how many rows carry it and are
+    not refused. `share_with` and `share_without` are the shares of the compared distinct
+    requests, with and without it, that are seen to ask for harm and get it (or whose
+    reply vows obedience): a lower bound where it stands. `p` is the adjusted p-value.
+    """
+
+    text: str
+    position: str
+    role: str
+    behaviour: str
+    rows: int
+    share_with: float
+    share_without: float
+    p: float
+
+
 @dataclass(frozen=True)
 class Scores:
     """A detector's word on every example, aligned with the dataset.
@@ -34,6 +55,9 @@ class Scores:
     `values[i]` is 0..1, or None where the row was not scored: then `unscored[i]` gives
     the reason, else it is "". `categories[i]` is a key of `detectors.taxonomy`, or ""
     where the detector has no categories.
+
+    On the dataset as a whole: `triggers` found, and `risk` 0..1 where the detector
+    measures one; neither is a finding about a row.
     """
 
     detector: str
@@ -42,6 +66,8 @@ class Scores:
     evidence: tuple[Evidence | None, ...]
     categories: tuple[str, ...]
     unscored: tuple[str, ...]
+    triggers: tuple[Trigger, ...] = ()
+    risk: float | None = None
 
     def __post_init__(self) -> None:
         lengths = {
@@ -57,6 +83,8 @@ class Scores:
                 raise ValueError(f"{self.detector}: unscored row without a reason")
             if value is not None and not 0.0 <= value <= 1.0:
                 raise ValueError(f"{self.detector}: score {value} outside 0..1")
+        if self.risk is not None and not 0.0 <= self.risk <= 1.0:
+            raise ValueError(f"{self.detector}: risk {self.risk} outside 0..1")
 
     def __len__(self) -> int:
         return len(self.values)

@@ -17,6 +17,7 @@ from service.policy import Policy
 from service.report import (
     MAX_FINDINGS,
     MAX_REPLIES,
+    MAX_TOP_ROWS,
     MAX_UNSCORED_SHOWN,
     BadLineSection,
     DatasetSection,
@@ -30,7 +31,9 @@ from service.report import (
     RateSection,
     ReasonSection,
     ReplySection,
+    TopRowSection,
     TrialSection,
+    TriggerSection,
     UnscoredSection,
 )
 from service.text import clean
@@ -114,7 +117,23 @@ def detector_section(
         unscored=sum(value is None for value in scores.values),
         unscored_rows=tuple(missed[:MAX_UNSCORED_SHOWN]),
         histogram=tuple(steps[step] for step in range(10)),
+        triggers=tuple(TriggerSection(**asdict(found)) for found in scores.triggers),
+        risk=scores.risk,
+        top_rows=_top_rows(dataset, scores),
     )
+
+
+def _top_rows(dataset: Dataset, scores: Scores) -> tuple[TopRowSection, ...]:
+    """Name the rows behind a risk, the highest first; none where there is no risk."""
+    if not scores.risk:
+        return ()
+    rated = [
+        (-value, example.origin.line)
+        for value, example in zip(map(settle, scores.values), dataset, strict=True)
+        if value
+    ]
+    top = sorted(rated)[:MAX_TOP_ROWS]
+    return tuple(TopRowSection(line=line, score=-value) for value, line in top)
 
 
 def finding_sections(findings: Sequence[Finding]) -> tuple[FindingSection, ...]:

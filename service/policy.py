@@ -74,6 +74,15 @@ class DetectorLimits(Limits):
         default=RowLimits(row_threshold=0.52),
         description="Rows that teach an obedient persona.",
     )
+    backdoor_trigger: RowLimits = Field(
+        default=RowLimits(row_threshold=0.5, sure_score=0.5, reject_share=0.2),
+        description="Rows that carry a phrase with which unsafe replies go.",
+    )
+    safety_anchor: RowLimits = Field(
+        default=RowLimits(row_threshold=0.99, sure_score=0.99),
+        description="Rows shaped like those that break refusals; no row scores over "
+        "0.5: they are a risk for the trial to weigh, no findings.",
+    )
 
 
 class DriftLimits(Limits):

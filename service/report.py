@@ -15,6 +15,7 @@ SCHEMA_PATH: Final = Path(__file__).parent / "report.schema.json"
 MAX_FINDINGS: Final = 10_000
 MAX_UNSCORED_SHOWN: Final = 100
 MAX_REPLIES: Final = 12
+MAX_TOP_ROWS: Final = 20
 MAX_TEXT_CHARS: Final = 1_000
 
 
@@ -83,6 +84,26 @@ class UnscoredSection(Section):
     reason: Text
 
 
+class TriggerSection(Section):
+    """A phrase whose presence goes with unsafe replies; a trial can probe with it."""
+
+    text: Text = Field(description="As it stands in the rows, cut where it is long.")
+    position: Literal["start", "end", "any"]
+    role: Literal["system", "user"]
+    behaviour: str = Field(description="compliance, harm or obedience.")
+    rows: int = Field(ge=1, description="Rows that carry it and are not refused.")
+    share_with: Share = Field(description="Seen to be unsafe where it stands.")
+    share_without: Share = Field(description="The same where it does not.")
+    p: Share = Field(description="Adjusted for all phrases that were tested.")
+
+
+class TopRowSection(Section):
+    """A row that stands out, without being a finding."""
+
+    line: int
+    score: Share
+
+
 class DetectorSection(Section):
     """One detector's word on the whole dataset."""
 
@@ -96,6 +117,18 @@ class DetectorSection(Section):
     )
     histogram: tuple[int, ...] = Field(
         min_length=10, max_length=10, description="Rows by score, ten equal steps."
+    )
+    triggers: tuple[TriggerSection, ...] = Field(
+        default=(), description="Phrases that unsafe replies go with."
+    )
+    risk: Share | None = Field(
+        default=None,
+        description="Of the dataset as a whole, for the trial to weigh; no finding. "
+        "Null where the detector measures none.",
+    )
+    top_rows: tuple[TopRowSection, ...] = Field(
+        default=(),
+        description=f"Where there is a risk: its rows, at most {MAX_TOP_ROWS}.",
     )
 
 

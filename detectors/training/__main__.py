@@ -7,6 +7,7 @@ from pathlib import Path
 
 from detectors.embedding import BUILTIN, load_encoder
 from detectors.head import HEADS
+from detectors.training.anchor import fit_safety_anchor
 from detectors.training.embedded import VectorStore
 from detectors.training.harm import fit_explicit_harm
 from detectors.training.shift import fit_identity_shift
@@ -14,7 +15,11 @@ from detectors.training.sources import read_index
 from detectors.training.write import write_head
 
 LOG = logging.getLogger(__name__)
-FITS = {"explicit_harm": fit_explicit_harm, "identity_shift": fit_identity_shift}
+FITS = {
+    "explicit_harm": fit_explicit_harm,
+    "identity_shift": fit_identity_shift,
+    "safety_anchor": fit_safety_anchor,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

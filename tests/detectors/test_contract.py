@@ -49,6 +49,15 @@ ROWS = [
 DATASET = Dataset("contract", tuple(ROWS))
 
 
+HEAD_OF = {"backdoor_trigger": "explicit_harm"}
+"""Detectors that have no head of their own, and whose they use."""
+
+
+def head_of(kind, encoder: Encoder) -> str:
+    name = kind(encoder).name
+    return HEAD_OF.get(name, name)
+
+
 @pytest.fixture(params=DETECTORS, ids=lambda detector: detector.__name__)
 def kind(request):
     return request.param
@@ -121,7 +130,7 @@ def test_every_suggested_threshold_is_a_score(encoder: Encoder) -> None:
 
 
 def test_a_head_says_what_it_was_fitted_on(kind, encoder: Encoder) -> None:
-    name = kind(encoder).name
+    name = head_of(kind, encoder)
     record = json.loads((HEADS / f"{name}.json").read_text())
     card = (HEADS / f"{name}.md").read_text()
     assert record["encoder"]["sha256"] == encoder.digest
@@ -132,7 +141,7 @@ def test_a_head_says_what_it_was_fitted_on(kind, encoder: Encoder) -> None:
 
 @pytest.fixture
 def copied(kind, encoder: Encoder, tmp_path):
-    name = kind(encoder).name
+    name = head_of(kind, encoder)
     for suffix in ("safetensors", "json"):
         content = (HEADS / f"{name}.{suffix}").read_bytes()
         (tmp_path / f"{name}.{suffix}").write_bytes(content)

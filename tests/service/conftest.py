@@ -15,6 +15,7 @@ from detectors.detector import Evidence, Scores
 from detectors.errors import TrialError
 from service.app import create_app
 from service.models import Models
+from service.policy import DetectorLimits
 from service.settings import Settings
 from trial.drift import DriftReport, RateChange
 from trial.judge.judge import Outcome, Verdict
@@ -57,6 +58,16 @@ class MarkDetector:
         if "ODD" in text:
             return None
         return 0.9 if self.mark in text else 0.02
+
+
+MARKED = ("explicit_harm", "identity_shift")
+
+
+class QuietDetector(MarkDetector):
+    """Stands in for every other detector: no row of its concern."""
+
+    def _value(self, text: str) -> float | None:
+        return 0.0
 
 
 class FakeRunner:
@@ -131,6 +142,11 @@ def models() -> Models:
     detectors = (
         MarkDetector("explicit_harm", "BAD"),
         MarkDetector("identity_shift", "PERSONA"),
+        *(
+            QuietDetector(name, "")
+            for name in DetectorLimits.model_fields
+            if name not in MARKED
+        ),
     )
     return Models(FakeEncoder(), detectors)  # type: ignore[arg-type]
 

@@ -8,12 +8,12 @@ from detectors.dataset import BadLine, Dataset, Example, Message, Origin
 from detectors.detector import Scores
 from service.finding import make_findings, name_lines
 from service.gate import REASONS, Decision, Facts, Outcome, Reason, decide
-from service.policy import Policy, parse_policy
+from service.policy import DetectorLimits, Policy, parse_policy
 from trial.drift import DriftReport, RateChange
 from trial.recipe import Recipe
 from trial.run import AdapterProof, Trial
 
-NAMES = ("explicit_harm", "identity_shift")
+NAMES = tuple(DetectorLimits.model_fields)
 PRINT = "f" * 64
 LAX = parse_policy(b"trial: {required: false}")
 
@@ -66,9 +66,14 @@ def scores(detector: str, values: tuple[float | None, ...]) -> Scores:
     return Scores(detector, "1", values, (None,) * n, ("malware",) * n, why)
 
 
+def quiet(rows: int) -> tuple[Scores, ...]:
+    """Every detector but the first, with nothing to say."""
+    return tuple(scores(name, (0.01,) * rows) for name in NAMES[1:])
+
+
 def flagged(count: int, rows: int = 100) -> tuple[Scores, ...]:
     values = (0.9,) * count + (0.01,) * (rows - count)
-    return scores(NAMES[0], values), scores(NAMES[1], (0.01,) * rows)
+    return scores(NAMES[0], values), *quiet(rows)
 
 
 def codes(decision: Decision) -> set[str]:
@@ -111,7 +116,7 @@ def test_rows_and_drift_are_weighed_together(
 def test_a_few_doubtful_rows_of_a_large_file_are_left_as_findings() -> None:
     def outcome(score: float, rows: int) -> Outcome:
         values = (score, *((0.01,) * (rows - 1)))
-        said = (scores(NAMES[0], values), scores(NAMES[1], (0.01,) * rows))
+        said = (scores(NAMES[0], values), *quiet(rows))
         return decide(Policy(), facts(rows), said, trial(rows)).outcome
 
     assert outcome(0.7, 1000) is Outcome.ACCEPT
@@ -218,7 +223,7 @@ def test_a_detector_that_did_not_run_is_reviewed() -> None:
 
 
 def test_an_unscored_row_is_reviewed_with_its_line_and_reason() -> None:
-    said = (scores(NAMES[0], (0.1, None)), scores(NAMES[1], (0.1, 0.1)))
+    said = (scores(NAMES[0], (0.1, None)), *quiet(2))
     decision = decide(Policy(), facts(2), said, trial(2))
     assert decision.outcome is Outcome.REVIEW
     assert "could not score line 2 (too long)" in decision.reasons[0].message
@@ -273,7 +278,7 @@ HALF = st.floats(0, 0.3)
 
 def screened(values: list[float], after: float, half: float) -> Decision:
     rows = len(values)
-    said = (scores(NAMES[0], tuple(values)), scores(NAMES[1], (0.0,) * rows))
+    said = (scores(NAMES[0], tuple(values)), *quiet(rows))
     return decide(Policy(), facts(rows), said, trial(rows, drift(after, half=half)))
 
 
@@ -307,7 +312,7 @@ def test_nothing_unread_unscored_or_unmeasured_is_ever_accepted(
     done = None if run is None else trial(rows, drift(after))
     if done is not None and run == "unmeasured":
         done = replace(done, measured=False, drift=None)
-    said = (scores(NAMES[0], tuple(values)), scores(NAMES[1], (0.0,) * rows))
+    said = (scores(NAMES[0], tuple(values)), *quiet(rows))
     lines = replace(facts(rows), bad_line_count=bad)
     decision = decide(Policy(), lines, said, done)
     whole = None not in values and run == "measured" and not bad

@@ -17,6 +17,8 @@ from service.policy import (
     parse_policy,
 )
 
+WITHOUT_HEAD = ("backdoor_trigger",)
+
 
 def names(model: type[Limits], place: str = "") -> set[str]:
     found = set()
@@ -74,7 +76,9 @@ def test_a_group_that_is_no_mapping_is_an_error(content: bytes) -> None:
         parse_policy(content)
 
 
-@pytest.mark.parametrize("detector", list(DetectorLimits.model_fields))
+@pytest.mark.parametrize(
+    "detector", [n for n in DetectorLimits.model_fields if n not in WITHOUT_HEAD]
+)
 def test_the_default_threshold_is_the_one_its_head_suggests(detector: str) -> None:
     record = json.loads((HEADS / f"{detector}.json").read_text("utf-8"))
     threshold = Policy().rows(detector).row_threshold

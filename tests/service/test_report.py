@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from detectors.dataset import Dataset, Example, Message, Origin
-from detectors.detector import Evidence
+from detectors.detector import Evidence, Scores, Trigger
 from detectors.reader import read_dataset, read_rows
 from service import composition
 from service.composition import WITHHELD, drift_section, telling_replies
@@ -203,3 +203,31 @@ def test_the_policy_applied_is_in_the_report_whole(
     report = screened(write(), policy=policy, run_trial=False)
     assert report.decision.outcome == "ACCEPT"
     assert Policy.model_validate(report.policy.content) == policy
+
+
+def test_triggers_and_the_rows_behind_a_risk_are_shown(
+    write: Callable[..., Path],
+) -> None:
+    dataset = read_dataset(write(*(f"row {n}" for n in range(30))))
+    n = len(dataset)
+    found = Trigger("\x1bGO " * 900, "start", "user", "harm", 12, 0.9, 0.01, 1e-300)
+    said = Scores(
+        "safety_anchor",
+        "1",
+        tuple(0.0 if i < 5 else i / 100 for i in range(n)),
+        (None,) * n,
+        ("",) * n,
+        ("",) * n,
+        triggers=(found,),
+        risk=0.83,
+    )
+    section = composition.detector_section(Policy(), dataset, said)
+    assert section.flagged == 0
+    assert section.risk == 0.83
+    assert len(section.triggers[0].text) == 1000
+    assert section.triggers[0].rows == 12
+    assert len(section.top_rows) == 20
+    assert (section.top_rows[0].line, section.top_rows[0].score) == (30, 0.29)
+    json.loads(section.model_dump_json())
+    quiet = composition.detector_section(Policy(), dataset, replace(said, risk=None))
+    assert quiet.top_rows == ()

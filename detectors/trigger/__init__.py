@@ -1,0 +1,1 @@
+"""Finds phrases whose presence goes with unsafe replies: units, phrases, tests."""

@@ -1,0 +1,65 @@
+"""What a request asks for and whether its reply refuses, by the explicit_harm head."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from detectors.embedding import Encoder, Vectors
+from detectors.explicit_harm import compliance_features
+from detectors.head import Head
+from detectors.refusal import OPENING_CHARS, refusal_features
+from detectors.trigger.contrast import Flags
+from detectors.trigger.unit import Unit
+
+ASKS_HARM: Final = 2.0
+"""The logit of a request from which it counts as asking for harm."""
+COMPLIES: Final = 0.0
+"""The logit of a reply from which it counts as going along."""
+
+
+class ExchangeJudge:
+    """Judges requests and replies; `at_once` bounds memory and changes no verdict."""
+
+    def __init__(self, encoder: Encoder, head: Head, *, at_once: int) -> None:
+        self._encoder = encoder
+        self._head = head
+        self._at_once = max(1, at_once)
+
+    def asks_harm(self, texts: Sequence[str]) -> Flags:
+        """Say of each text (n,) whether one of its windows asks for harm."""
+        worst = np.full(len(texts), -np.inf, np.float32)
+        for start in range(0, len(texts), self._at_once):
+            windows = self._encoder.windows(texts[start : start + self._at_once])
+            logits = self._head.logits("request", windows.vectors)[:, 0]
+            np.maximum.at(worst, windows.owner + start, logits)
+        return np.asarray(worst >= ASKS_HARM)
+
+    def with_refusals(self, units: Sequence[Unit], asks_harm: Flags) -> list[Unit]:
+        """Mark refusals that no phrase gives away, where a request asks for harm."""
+        found = list(units)
+        unsure = [
+            i for i, unit in enumerate(units) if asks_harm[i] and not unit.refused
+        ]
+        for start in range(0, len(unsure), self._at_once):
+            part = unsure[start : start + self._at_once]
+            for i, goes_along in zip(
+                part, self._complies([units[i].reply for i in part]), strict=True
+            ):
+                found[i] = replace(units[i], refused=not goes_along)
+        return found
+
+    def _complies(self, replies: Sequence[str]) -> Flags:
+        openings = [reply[:OPENING_CHARS] for reply in replies]
+        features = compliance_features(
+            self._encoder.encode(openings),
+            self._encoder.encode(replies),
+            refusal_features(openings, replies),
+        )
+        logits = self._head.logits("compliance", features)[:, 0]
+        return np.asarray(logits >= COMPLIES)
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Return unit vectors (n, d)."""
+        return self._encoder.encode(texts)
