@@ -227,6 +227,17 @@ def test_a_flagged_piece_outranks_a_piece_without_a_verdict(
     assert flags(made.moderate([mixed, Subject("hello", "you")])) == [True, None]
 
 
+def test_a_clean_piece_does_not_stand_for_one_without_a_verdict(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(500) if "odd" in str(asked) else answers.moderations(asked)
+    )
+    made = make(batch_parts=1, attempts=1)
+    said = made.moderate([Subject("odd", "you"), Subject("hello", "odd"), SAFE])
+    assert flags(said) == [None, None, False]
+
+
 def test_a_provider_that_is_down_is_not_asked_for_ever(
     make: Make, provider: Any, answers: Any
 ) -> None:
@@ -352,7 +363,9 @@ class Stopped(Exception):
     pass
 
 
-def test_progress_is_told_and_can_stop_the_work(make: Make, provider: Any) -> None:
+def test_progress_is_told_and_can_stop_the_work(
+    make: Make, provider: Any, answers: Any
+) -> None:
     told: list[tuple[str, int, int]] = []
     make().moderate(numbered(8), progress=lambda *step: told.append(step))
     assert told[-1] == ("moderation", 8, 8)
@@ -360,8 +373,15 @@ def test_progress_is_told_and_can_stop_the_work(make: Make, provider: Any) -> No
     def stop(stage: str, done: int, total: int) -> None:
         raise Stopped
 
+    def slow_but_the_first(n: int, asked: dict[str, Any]) -> Any:
+        body = answers.moderations(asked).body
+        return answers.raw(body, seconds=0.0 if n == before else 1.5)
+
+    before, provider.script = len(provider.asked), slow_but_the_first
+    began = time.monotonic()
     with pytest.raises(Stopped):
-        make().moderate(numbered(8), progress=stop)
+        make(batch_parts=1).moderate(numbered(8), progress=stop)
+    assert time.monotonic() - began < 1.4
 
 
 @pytest.mark.parametrize(
