@@ -33,9 +33,9 @@ class Trigger:
 
     `text` is exactly as it stands in the rows, `position` "start", "end" or "any" of
     the messages of `role` ("system" or "user"), `rows` how many rows carry it and are
-    not refused. `share_with` and `share_without` are the shares of the compared distinct
-    requests, with and without it, that are seen to ask for harm and get it (or whose
-    reply vows obedience): a lower bound where it stands. `p` is the adjusted p-value.
+    not refused. `share_with` and `share_without`: of the distinct requests compared,
+    with and without it, those that are seen to ask for harm and get it (or whose reply
+    vows obedience); a lower bound where it stands. `p` is the adjusted p-value.
     """
 
     text: str
