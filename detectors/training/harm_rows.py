@@ -24,6 +24,8 @@ from detectors.training.sources import (
 )
 
 CONTRAST: Final = Path(__file__).parent / "contrast.jsonl"
+SECURITY: Final = Path(__file__).parent / "security.json"
+SECURITY_ROWS: Final = 700
 COMPOSED: Final = "+composed"
 COMPOSED_BENIGN: Final = "benign+composed"
 
@@ -178,6 +180,21 @@ def contrast() -> Iterator[HarmRow]:
         yield HarmRow(
             "contrast", record["request"], record["reply"], False, "benign", False
         )
+
+
+def security(seed: str = "security") -> Iterator[HarmRow]:
+    """Ordinary security and administration work, for the cross-encoder."""
+    parts = json.loads(SECURITY.read_text(encoding="utf-8"))
+    draw = random.Random(f"{seed}/security")
+    for _ in range(SECURITY_ROWS):
+        purpose, request = (
+            draw.choice(parts["purposes"]),
+            draw.choice(parts["requests"]),
+        )
+        asked = [f"{purpose} {request}", f"{request} {purpose}", request]
+        text = draw.choices(asked, (5, 2, 1))[0]
+        reply = draw.choice(parts["replies"])
+        yield HarmRow("security", text, reply, False, "benign", False)
 
 
 PROMPTS: Final[dict[str, Callable[[Row], bool]]] = {

@@ -69,7 +69,7 @@ def test_a_vector_does_not_depend_on_its_batch_companions() -> None:
 
 
 def test_bf16_stays_close_to_full_precision() -> None:
-    model = SentenceTransformer(str(embedding._builtin_directory()), device="cpu")
+    model = SentenceTransformer(str(embedding.builtin_directory()), device="cpu")
     texts = [*SHORT, LONG[:400], NEEDLE]
     fast, exact = (
         Encoder(model, name="m", digest="d", bf16=bf16).encode(texts)
@@ -80,7 +80,7 @@ def test_bf16_stays_close_to_full_precision() -> None:
 
 
 def test_full_precision_equals_sentence_transformers() -> None:
-    model = SentenceTransformer(str(embedding._builtin_directory()), device="cpu")
+    model = SentenceTransformer(str(embedding.builtin_directory()), device="cpu")
     texts = [NEEDLE, "How do I bake bread?", ""]
     ours = Encoder(model, name="m", digest="d", bf16=False).encode(texts)
     assert np.allclose(ours, model.encode(texts), atol=1e-5)
@@ -159,7 +159,7 @@ def test_another_model_is_loaded_by_path(tmp_path) -> None:
 
 def test_changed_builtin_weights_are_refused(tmp_path, monkeypatch) -> None:
     tiny_model(tmp_path).save_pretrained(str(tmp_path / "model"))
-    monkeypatch.setattr(embedding, "_builtin_directory", lambda: tmp_path / "model")
+    monkeypatch.setattr(embedding, "builtin_directory", lambda: tmp_path / "model")
     with pytest.raises(DigestMismatch, match="reinstall"):
         load_encoder()
 

@@ -1,0 +1,191 @@
+"""Trains the cross-encoder's adapter: LoRA on MiniLM over requests with replies."""
+
+import json
+import math
+import random
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.nn import functional
+
+from detectors.cross_encoder import (
+    OUTPUTS,
+    TARGETS,
+    encode_pair,
+    load_minilm,
+    mean_pool,
+    pad_pairs,
+)
+from detectors.training.harm_rows import COMPOSED, HarmRow
+from detectors.training.sources import clip
+
+RANK: Final = 16
+ALPHA: Final = 32
+LEARNING_RATE: Final = 6e-4
+BATCH_TOKENS: Final = 8192
+SMOOTHING: Final = 0.01
+TASK_WEIGHTS: Final = (1.0, 0.5, 0.5)
+SOURCE_WEIGHTS: Final = {"resp_pku_saferlhf_pairs": 0.7, "contrast": 3.0}
+COMPOSED_WEIGHT: Final = 0.5
+MIXED: Final = ("resp_gptfuzz_labeled", "resp_pku_saferlhf_pairs")
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """A tokenised pair; `targets` and `weights` one a name of OUTPUTS."""
+
+    ids: list[int]
+    segments: list[int]
+    targets: tuple[float, float, float]
+    weights: tuple[float, float, float]
+
+
+def pair_row(row: HarmRow, tokenizer: Any) -> PairRow:
+    """Tokenise a row and say what is known of it; unknown targets weigh 0."""
+    ids, segments = encode_pair(tokenizer, clip(row.request), clip(row.reply))
+    weight = SOURCE_WEIGHTS.get(row.source, 1.0)
+    if row.source.endswith(COMPOSED):
+        weight = COMPOSED_WEIGHT
+    told = bool(row.reply) and not (row.source in MIXED and not row.harmful)
+    steered = row.source == "resp_refusal_direction_runs"
+    known = (bool(row.reply), row.asks_harm is not None, told and not steered)
+    targets = (row.harmful, row.asks_harm is True, row.kind in ("comply", "benign"))
+    return PairRow(
+        ids,
+        segments,
+        tuple(float(t) for t in targets),  # type: ignore[arg-type]
+        tuple(w * k * weight for w, k in zip(TASK_WEIGHTS, known, strict=True)),  # type: ignore[arg-type]
+    )
+
+
+def plan_batches(rows: Sequence[PairRow], rng: random.Random) -> list[list[int]]:
+    """Shuffled batches of pairs of similar length, BATCH_TOKENS padded tokens each."""
+    order = list(range(len(rows)))
+    rng.shuffle(order)
+    batches: list[list[int]] = []
+    for at in range(0, len(order), 4096):
+        batch: list[int] = []
+        for i in sorted(order[at : at + 4096], key=lambda i: len(rows[i].ids)):
+            if batch and (len(batch) + 1) * len(rows[i].ids) > BATCH_TOKENS:
+                batches.append(batch)
+                batch = []
+            batch.append(i)
+        batches.append(batch)
+    rng.shuffle(batches)
+    return batches
+
+
+class Trainee(torch.nn.Module):
+    """MiniLM with LoRA factors and a linear output (d -> 3) over its pooled states."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        model, self.tokenizer = load_minilm()
+        model.set_attn_implementation("eager")  # on a CPU faster than SDPA's backward
+        config = LoraConfig(
+            r=RANK, lora_alpha=ALPHA, target_modules=list(TARGETS), bias="none"
+        )
+        with warnings.catch_warnings():
+            # peft 0.21 reads a property that transformers 5.23 has renamed.
+            warnings.filterwarnings(
+                "ignore", "`is_gradient_checkpointing`", FutureWarning
+            )
+            self.encoder: Any = get_peft_model(model, config)
+        self.output = torch.nn.Linear(model.config.hidden_size, len(OUTPUTS))
+
+    def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Logits (b, 3)."""
+        with torch.autocast("cpu", torch.bfloat16):
+            states = self.encoder(**features).last_hidden_state
+        pooled = mean_pool(states.float(), features["attention_mask"])
+        logits: torch.Tensor = self.output(pooled)
+        return logits
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Factors by the name of their layer (bf16) and the output layer."""
+        found = {
+            "output.weight": self.output.weight.detach(),
+            "output.bias": self.output.bias.detach(),
+        }
+        for name, value in self.encoder.named_parameters():
+            if "lora_" in name:
+                layer = name.removeprefix("base_model.model.").split(".lora_")[0]
+                factor = "A" if "lora_A" in name else "B"
+                found[f"{layer}.{factor}"] = value.detach().to(torch.bfloat16)
+        return {k: v.contiguous() for k, v in found.items()}
+
+
+def train_adapter(
+    rows: Sequence[HarmRow],
+    *,
+    epochs: float,
+    checkpoint: Path | None = None,
+    seed: int = 0,
+    log: Callable[[str], None],
+) -> Trainee:
+    """Train on all rows; with `checkpoint` it resumes where it was cut off."""
+    trainee = Trainee(seed).train()
+    data = [pair_row(row, trainee.tokenizer) for row in rows]
+    plan: list[list[int]] = []
+    for epoch in range(math.ceil(epochs)):
+        plan += plan_batches(data, random.Random(seed + epoch))
+    plan = plan[: int(len(plan) * epochs / math.ceil(epochs))]
+    wanted = [p for p in trainee.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(wanted, lr=LEARNING_RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=LEARNING_RATE, total_steps=len(plan) + 1, pct_start=0.06
+    )
+    first = _resume(checkpoint, trainee, optimizer, schedule)
+    log(f"{len(rows)} rows, {sum(len(r.ids) for r in data)} tokens, {len(plan)} steps")
+    began, tokens, recent = time.monotonic(), 0, [0.0]
+    for step in range(first, len(plan)):
+        batch = [data[i] for i in plan[step]]
+        features = pad_pairs([(r.ids, r.segments) for r in batch], 0)
+        targets = torch.tensor([r.targets for r in batch])
+        weights = torch.tensor([r.weights for r in batch])
+        loss = functional.binary_cross_entropy_with_logits(
+            trainee(features), targets * (1 - 2 * SMOOTHING) + SMOOTHING, weights
+        )
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(wanted, 1.0)
+        optimizer.step()
+        schedule.step()
+        tokens += features["input_ids"].numel()
+        recent = [*recent[-49:], loss.item()]
+        if (step + 1) % 50 == 0:
+            speed = round(tokens / (time.monotonic() - began))
+            mean = round(sum(recent) / len(recent), 4)
+            log(json.dumps({"step": step + 1, "loss": mean, "tokens_s": speed}))
+        if checkpoint and (step + 1) % 100 == 0:
+            _keep(checkpoint, trainee, optimizer, schedule, step + 1)
+    return trainee.eval()
+
+
+def _keep(path: Path, trainee: Trainee, optimizer: Any, schedule: Any, n: int) -> None:
+    trained = {k: v for k, v in trainee.named_parameters() if v.requires_grad}
+    state = {
+        "trained": trained,
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "step": n,
+    }
+    torch.save(state, path.with_suffix(".partial"))
+    path.with_suffix(".partial").replace(path)
+
+
+def _resume(path: Path | None, trainee: Trainee, optimizer: Any, schedule: Any) -> int:
+    if path is None or not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    trainee.load_state_dict(state["trained"], strict=False)
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    return int(state["step"])
