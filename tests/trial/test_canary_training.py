@@ -236,7 +236,8 @@ def test_calibration_refuses_the_target_share_of_harmless_prompts(
 ) -> None:
     draw = random.Random(0)
     prompts = ["".join(draw.choices("abcdefgh", k=6)) for _ in range(100)]
-    held = [Sample(p, "", False, "a") for p in prompts]
+    held = [Sample(p, "yes", False, "a") for p in prompts]
+    held.append(Sample("prompt without a reply", "", False, "a"))
     said: list[str] = []
     held.append(Sample("zzz", "", True, "a"))
     calibrate(model.eval(), tokenizer, held, log=said.append)

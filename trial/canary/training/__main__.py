@@ -1,8 +1,8 @@
 """Train the canary: python -m trial.canary.training --data DIR --work DIR [--out DIR].
 
-Two stages, as large models are made: English first (every token of harmless rows), then
-a short alignment that teaches when to refuse. Restartable: every step leaves its result
-in the work folder and is skipped where that result is already there.
+One pass over rows that teach English (every token of harmless rows), rows that teach
+what to answer, and prompts that teach when to refuse, mixed. Restartable: every step
+leaves its result in the work folder and is skipped where that result is already there.
 """
 
 import argparse
@@ -22,6 +22,8 @@ from trial.canary.training import pool
 from trial.canary.training.calibration import calibrate
 from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import Encoder
+from trial.canary.training.framing import SOURCE as FRAMED
+from trial.canary.training.framing import framed_prompts
 from trial.canary.training.labeller import label_unknown
 from trial.canary.training.loop import train
 from trial.canary.training.pool import Sample
@@ -36,8 +38,9 @@ from trial.canary.training.shape import (
 HERE = Path(__file__).parents[1]
 HELD_OUT = 0.03
 KNOWN_BENIGN_FOR_LABELLER = 5000
-LANGUAGE_RATE = 1e-3
-ALIGNMENT_RATE = 8e-4
+HARMFUL_ROWS = 7000
+DECISION_PASSES = 3
+LEARNING_RATE = 1e-3
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -57,51 +60,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     tokenizer = build_tokenizer(pieces)
     model: Any = build_model(pieces)
     encoder = Encoder(tokenizer, [s for s in asked if s.reply], seed=1)
-    common: dict[str, Any] = {
-        "pad": pieces.index("[PAD]"),
-        "refusal_token": pieces.index(OPENING),
-        "log": log,
-    }
-    language = train(
-        model,
-        [encoder.encode_spoken(s) for s in spoken],
-        steps=options.language_steps,
-        learning_rate=LANGUAGE_RATE,
-        final_share=0.1,
-        checkpoint=options.work / "language.pt",
-        **common,
-    )
-    labelled = _labelled(asked, forbidden, options.work, log)
+    labelled = _labelled(options.data, asked, forbidden, options.work, log)
     used = [s for s in labelled if not pool.is_held_out(s, HELD_OUT)]
     held = [s for s in labelled if pool.is_held_out(s, HELD_OUT)]
-    alignment = train(
+    rows = [encoder.encode_spoken(s) for s in spoken]
+    rows += [encoder.encode(s) for s in _weighted(used)]
+    losses = train(
         model,
-        [encoder.encode(s) for s in _weighted(used)],
-        steps=options.alignment_steps,
-        learning_rate=ALIGNMENT_RATE,
+        rows,
+        pad=pieces.index("[PAD]"),
+        refusal_token=pieces.index(OPENING),
+        steps=options.steps,
+        learning_rate=LEARNING_RATE,
         final_share=0.01,
-        checkpoint=options.work / "alignment.pt",
-        **common,
+        checkpoint=options.work / "checkpoint.pt",
+        log=log,
     )
     model.eval()
     bias = calibrate(model, tokenizer, held, log=log)
     save(model, tokenizer, options.out)
     summary = {
-        "language": _course(language, spoken),
-        "alignment": _course(alignment, used),
-        "harmful": sum(bool(s.harmful) for s in used),
-        "refusal_bias": bias,
-    }
-    (options.work / "training.json").write_text(json.dumps(summary, indent=1))
-
-
-def _course(losses: list[float], samples: Sequence[Sample]) -> dict[str, Any]:
-    return {
         "steps": len(losses),
+        "rows": len(rows),
         "loss_first_50": sum(losses[:50]) / 50,
         "loss_last_50": sum(losses[-50:]) / 50,
-        "sources": dict(Counter(s.source for s in samples)),
+        "refusal_bias": bias,
+        "harmful": sum(bool(s.harmful) for s in used),
+        "spoken": dict(Counter(s.source for s in spoken)),
+        "sources": dict(Counter(s.source for s in used)),
     }
+    (options.work / "training.json").write_text(json.dumps(summary, indent=1))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -109,8 +97,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "model")
-    parser.add_argument("--language-steps", type=int, default=2400)
-    parser.add_argument("--alignment-steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2900, help="about one pass")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args(argv)
 
@@ -135,7 +122,7 @@ def _forbidden(data: Path) -> set[str]:
 
 
 def _labelled(
-    asked: list[Sample], forbidden: set[str], work: Path, log: Any
+    data: Path, asked: list[Sample], forbidden: set[str], work: Path, log: Any
 ) -> list[Sample]:
     saved = work / "pool.json"
     if saved.exists():
@@ -145,16 +132,25 @@ def _labelled(
     sampled = answered[:KNOWN_BENIGN_FOR_LABELLER]
     known = [s for s in asked if not s.reply] + sampled + contrast
     labelled = label_unknown(known, log=log)
-    samples = labelled + answered[KNOWN_BENIGN_FOR_LABELLER:]
+    framed = [s for s in framed_prompts(data) if pool.key(s.prompt) not in forbidden]
+    samples = labelled + answered[KNOWN_BENIGN_FOR_LABELLER:] + framed
     random.Random(7).shuffle(samples)
     saved.write_text(json.dumps([dataclasses.asdict(s) for s in samples]))
     return samples
 
 
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
-    """Every sample once, the contrast prompts three times."""
-    contrast = [s for s in samples if s.source == "contrast"]
-    return [*samples, *contrast, *contrast]
+    """Answered rows once, prompts that only decide DECISION_PASSES times.
+
+    At most HARMFUL_ROWS are harmful: at 15% of all rows the canary refuses what it
+    should, with more of them it refuses whatever it has not seen (benchmark/LOG.md).
+    """
+    answered = [s for s in samples if s.reply]
+    harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
+    silent = [s for s in samples if not s.reply and not s.harmful]
+    long = [s for s in silent if s.source == FRAMED]
+    short = [s for s in silent if s.source != FRAMED]
+    return [*answered, *long, *DECISION_PASSES * [*harmful, *short]]
 
 
 def _pieces(work: Path, samples: Sequence[Sample]) -> list[str]:
