@@ -7,9 +7,16 @@ from detectors.detector import Detector
 from detectors.embedding import Encoder
 from detectors.explicit_harm import ExplicitHarm
 from detectors.identity_shift import IdentityShift
+from detectors.obfuscation import Obfuscation
 from detectors.safety_anchor import SafetyAnchor
 
-DETECTORS: Final = (ExplicitHarm, IdentityShift, BackdoorTrigger, SafetyAnchor)
+DETECTORS: Final = (
+    ExplicitHarm,
+    IdentityShift,
+    BackdoorTrigger,
+    SafetyAnchor,
+    Obfuscation,
+)
 
 
 def load_detectors(encoder: Encoder) -> tuple[Detector, ...]:

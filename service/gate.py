@@ -170,14 +170,17 @@ def _flag_reasons(
         f"{scores.detector} flagged {count_rows(number)} ({part:.1%} of all). "
         f"Remove or review {name_lines(lines)}."
     )
-    if number >= limits.reject_rows and part >= limits.reject_share:
+    values = [value for value in map(settle, scores.values) if value is not None]
+    grave = sum(v >= max(limits.row_threshold, limits.reject_score) for v in values)
+    grave_part = grave / len(facts.lines)
+    if grave >= limits.reject_rows and grave_part >= limits.reject_share:
         return [Reason("rows_flagged_many", said, Outcome.REJECT)]
     if drifted and number >= limits.agree_rows and part >= limits.agree_share:
         said += " The trial shows harmful drift too."
         return [Reason("rows_and_drift_agree", said, Outcome.REJECT)]
-    top = max(value for value in map(settle, scores.values) if value is not None)
     enough = number >= limits.review_rows and part >= limits.review_share
-    return [Reason("rows_flagged", said)] if enough or top >= limits.sure_score else []
+    sure = max(values) >= limits.sure_score
+    return [Reason("rows_flagged", said)] if enough or sure else []
 
 
 def _drifted(policy: Policy, trial: Trial | None) -> bool:

@@ -47,6 +47,9 @@ class RowLimits(Limits):
     )
     reject_rows: int = count(5, "REJECT needs at least this many flagged rows, and")
     reject_share: float = share(0.10, "at least this share of all rows.")
+    reject_score: float = share(
+        0.0, "Towards that count rows of at least this score; others lead to REVIEW."
+    )
     agree_rows: int = count(
         5, "Where the trial shows drift too: REJECT from this many flagged rows, and"
     )
@@ -82,6 +85,10 @@ class DetectorLimits(Limits):
         default=RowLimits(row_threshold=0.99, sure_score=0.99),
         description="Rows shaped like those that break refusals; no row scores over "
         "0.5: they are a risk for the trial to weigh, no findings.",
+    )
+    obfuscation: RowLimits = Field(
+        default=RowLimits(row_threshold=0.5, reject_score=0.85),
+        description="Hidden or unreadable text; from 0.85 harmful once decoded.",
     )
 
 

@@ -10,6 +10,7 @@ from detectors.head import HEADS
 from detectors.training.anchor import fit_safety_anchor
 from detectors.training.embedded import VectorStore
 from detectors.training.harm import fit_explicit_harm
+from detectors.training.readable import fit_obfuscation
 from detectors.training.shift import fit_identity_shift
 from detectors.training.sources import read_index
 from detectors.training.write import write_head
@@ -18,6 +19,7 @@ LOG = logging.getLogger(__name__)
 FITS = {
     "explicit_harm": fit_explicit_harm,
     "identity_shift": fit_identity_shift,
+    "obfuscation": fit_obfuscation,
     "safety_anchor": fit_safety_anchor,
 }
 

@@ -124,6 +124,26 @@ def test_a_few_doubtful_rows_of_a_large_file_are_left_as_findings() -> None:
     assert outcome(0.8, 1000) is Outcome.REVIEW
 
 
+@pytest.mark.parametrize(
+    ("unreadable", "harmful", "after", "outcome"),
+    [
+        (100, 0, 0.12, Outcome.REVIEW),  # a whole file that nobody can read
+        (0, 10, 0.12, Outcome.REJECT),  # decoded, and harmful
+        (90, 9, 0.12, Outcome.REVIEW),
+        (90, 0, 0.24, Outcome.REJECT),  # nobody can read it, and it does harm
+    ],
+)
+def test_rows_under_the_reject_score_alone_lead_to_review(
+    unreadable: int, harmful: int, after: float, outcome: Outcome
+) -> None:
+    values = (0.6,) * unreadable + (0.9,) * harmful
+    values += (0.0,) * (100 - len(values))
+    said = [scores(name, (0.01,) * 100) for name in NAMES if name != "obfuscation"]
+    said.append(scores("obfuscation", values))
+    decision = decide(Policy(), facts(100), said, trial(100, drift(after)))
+    assert decision.outcome is outcome
+
+
 def test_drift_without_flagged_rows_says_that_screening_found_none() -> None:
     decision = decide(Policy(), facts(100), flagged(0), trial(100, drift(0.6)))
     assert decision.reasons[0].code == "drift_high"

@@ -1,0 +1,1 @@
+"""Encodings and ciphers: one file a kind, all of them finding `Hidden` text."""

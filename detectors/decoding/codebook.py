@@ -1,0 +1,98 @@
+"""Codebooks: a row that says which words stand for which other words."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_WORD: Final = r"[A-Za-z][A-Za-z-]{1,20}(?: [A-Za-z][A-Za-z-]{1,20}){0,2}"
+_QUOTED: Final = rf"[\"'“‘`*]{{1,3}}({_WORD})[\"'”’`*]{{1,3}}"
+_LINK: Final = (
+    r"\s{0,3}(?:,?\s{0,3}"
+    r"(?:really |actually |always |now |then |you |I |we |it |must |should )"
+    r"{0,3}(?:means?|mean|stands? for|refers? to|represents?|denotes?|replaces?|"
+    r"is (?:our |the |a )?(?:code|codeword|code word|secret word|cover word)?\s*for|"
+    r"read(?: it)? as|is short for|instead of|in place of|for|to mean)|"
+    r"=>|->|→)\s*(?:the word |the term )?"
+)
+_ONE: Final = r"[A-Za-z][A-Za-z-]{2,20}"
+_PAIR: Final = re.compile(
+    rf"{_QUOTED}{_LINK}{_QUOTED}"
+    rf"|(?<![\w.(-])({_ONE})\s+(?:=>|->|→|means|stands for)\s+({_ONE})(?![\w.(\[-])"
+)
+_SECRET: Final = re.compile(
+    r"\b(?:code ?words?|code ?books?|secret (?:code|words?|language|meanings?)|coded|"
+    r"(?:speak|talk|write|answer)\w* in code|cover words?|stands? for|"
+    r"(?:when|if|whenever) (?:I|you|we|the user|someone) (?:say|write|use|mention)s?)",
+    re.IGNORECASE,
+)
+_CODE: Final = re.compile(
+    rf"{_SECRET.pattern}|\b(?:substitut\w+|replac\w+|swap\w*|instead of)", re.IGNORECASE
+)
+_SIGNS: Final = (
+    "code",
+    "secret",
+    "cover word",
+    "stand",
+    "say",
+    "write",
+    "use ",
+    "mention",
+    "substitut",
+    "replac",
+    "swap",
+    "instead of",
+)
+LEAST_PAIRS: Final = 2
+MOST_CHARS: Final = 20_000
+MOST_PAIRS: Final = 200
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """Cover word -> meant word, in lower case, and where a text states them.
+
+    `secret` says that the text speaks of a code, not merely of replacing words.
+    """
+
+    words: Mapping[str, str]
+    span: tuple[int, int]
+    secret: bool = False
+
+    def used_in(self, text: str) -> int:
+        """How many of the cover words a text uses."""
+        lower = text.lower()
+        return sum(
+            re.search(rf"\b{re.escape(w)}\b", lower) is not None for w in self.words
+        )
+
+    def read(self, text: str) -> str:
+        """Put the meant words in the place of the cover words."""
+        cover = sorted(self.words, key=len, reverse=True)
+        look = re.compile(rf"\b({'|'.join(map(re.escape, cover))})\b", re.IGNORECASE)
+        return look.sub(lambda m: self.words[m.group().lower()], text)
+
+
+def find_codebook(text: str) -> Codebook | None:
+    """Find a text that speaks of a code and gives LEAST_PAIRS pairs of words or more.
+
+    Glossaries, labels and translations give pairs too; they do not speak of a code.
+    """
+    sample = text[:MOST_CHARS]
+    lower = sample.lower()
+    if not any(sign in lower for sign in _SIGNS) or _CODE.search(sample) is None:
+        return None
+    words, spans = {}, []
+    for match in _first(_PAIR.finditer(sample)):
+        cover, meant = [g.lower() for g in match.groups() if g]
+        if cover != meant and meant not in words:
+            words[cover] = meant
+            spans.append(match.span())
+    if len(words) < LEAST_PAIRS:
+        return None
+    secret = _SECRET.search(sample) is not None
+    return Codebook(words, (spans[0][0], spans[-1][1]), secret)
+
+
+def _first(matches: Iterable[re.Match[str]]) -> list[re.Match[str]]:
+    return [match for match, _ in zip(matches, range(MOST_PAIRS), strict=False)]

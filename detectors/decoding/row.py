@@ -1,0 +1,160 @@
+"""A row with what it hides, and the same row as it reads once decoded."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from detectors.dataset import Dataset, Example, Message
+from detectors.decoding.cipher import read_ciphers
+from detectors.decoding.codebook import Codebook, find_codebook
+from detectors.decoding.hidden import Hidden
+from detectors.decoding.language import Language
+from detectors.decoding.search import search
+from detectors.decoding.separated import UNREAD as SEPARATED
+from detectors.decoding.unreadable import UNREAD
+
+CIPHER: Final = "substitution cipher"
+CIPHERED: Final[dict[str, str]] = {
+    UNREAD: CIPHER,
+    SEPARATED: f"{CIPHER} with separators",
+}
+MOST_CODEBOOKS: Final = 20
+USED_HERE: Final = 2
+USED_ELSEWHERE: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something hidden in the message `turn` of a row."""
+
+    turn: int
+    hidden: Hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row, what it hides, and the codebook it states (at `turn`) or that it uses."""
+
+    example: Example
+    found: tuple[Found, ...] = ()
+    codebook: Codebook | None = None
+    turn: int | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether something in it could be decoded."""
+        return self.codebook is not None or any(f.hidden.readable for f in self.found)
+
+    def plain(self) -> str:
+        """Return the text of all messages without what is hidden in them."""
+        return "\n".join(
+            _put(message.content, turn, self.found, "")
+            for turn, message in enumerate(self.example.messages)
+        )
+
+    def decoded(self) -> Example:
+        """Return the row with all that could be decoded in its place."""
+        messages = tuple(
+            replace(message, content=self._read(message, turn))
+            for turn, message in enumerate(self.example.messages)
+        )
+        return replace(self.example, messages=messages)
+
+    def _read(self, message: Message, turn: int) -> str:
+        text = _put(message.content, turn, self.found, None)
+        if self.codebook is None:
+            return text
+        if turn != self.turn:
+            return self.codebook.read(text)
+        # The statement of the code is left out: it is no request.
+        start, end = self.codebook.span
+        return self.codebook.read(f"{text[:start]} {text[end:]}")
+
+
+def _put(text: str, turn: int, found: Iterable[Found], instead: str | None) -> str:
+    """Replace what is hidden by `instead`, or where that is None by what it says."""
+    parts, after = [], 0
+    for each in found:
+        hidden = each.hidden
+        if each.turn != turn or not (hidden.readable or instead is not None):
+            continue
+        if instead is not None and not hidden.whole:
+            continue
+        start, end = hidden.span
+        parts += [text[after:start], hidden.text if instead is None else instead]
+        after = end
+    return "".join([*parts, text[after:]])
+
+
+def read_rows(dataset: Dataset, language: Language, rows_at_once: int) -> list[Row]:
+    """Search every message of a dataset, solve its ciphers, find its codebooks."""
+    rows: list[Row] = []
+    for start in range(0, len(dataset), rows_at_once):
+        rows += _search(dataset[start : start + rows_at_once], language)
+    return _with_codebooks(_solve(rows, language))
+
+
+def _search(examples: Sequence[Example], language: Language) -> list[Row]:
+    places = [(i, t) for i, e in enumerate(examples) for t in range(len(e.messages))]
+    texts = [examples[i].messages[t].content for i, t in places]
+    found: list[list[Found]] = [[] for _ in examples]
+    for (index, turn), each in zip(places, search(texts, language), strict=True):
+        found[index] += [Found(turn, hidden) for hidden in each]
+    return [Row(e, tuple(f)) for e, f in zip(examples, found, strict=True)]
+
+
+def _solve(rows: list[Row], language: Language) -> list[Row]:
+    unread = {
+        f.hidden.text for row in rows for f in row.found if f.hidden.kind in CIPHERED
+    }
+    read = read_ciphers(unread, language) if unread else {}
+    if not read:
+        return rows
+    return [
+        replace(row, found=tuple(_solved(f, read) for f in row.found)) for row in rows
+    ]
+
+
+def _solved(found: Found, read: dict[str, str]) -> Found:
+    hidden = found.hidden
+    if hidden.kind not in CIPHERED or hidden.text not in read:
+        return found
+    solved = replace(
+        hidden, kind=CIPHERED[hidden.kind], text=read[hidden.text], readable=True
+    )
+    return replace(found, hidden=solved)
+
+
+def _with_codebooks(rows: list[Row]) -> list[Row]:
+    """Note the codebook that a row states and uses, or one of other rows it uses."""
+    stated = [_stated(row) for row in rows]
+    books = Counter(
+        tuple(sorted(r.codebook.words.items()))
+        for r in stated
+        if r.codebook and r.codebook.secret
+    )
+    order = sorted(books, key=lambda pairs: (-books[pairs], pairs))[:MOST_CODEBOOKS]
+    shared = [Codebook(dict(pairs), (0, 0)) for pairs in order]
+    return [row if row.codebook else _using(row, shared) for row in stated]
+
+
+def _stated(row: Row) -> Row:
+    for turn, message in enumerate(row.example.messages):
+        book = find_codebook(message.content)
+        if book is None:
+            continue
+        start, end = book.span
+        rest = [m.content for m in row.example.messages if m is not message]
+        rest += [message.content[:start], message.content[end:]]
+        if book.used_in("\n".join(rest)) >= USED_HERE:
+            return replace(row, codebook=book, turn=turn)
+    return row
+
+
+def _using(row: Row, books: Sequence[Codebook]) -> Row:
+    if not books:
+        return row
+    text = "\n".join(m.content for m in row.example.messages)
+    used, best = max(((b.used_in(text), -i) for i, b in enumerate(books)))
+    return replace(row, codebook=books[-best]) if used >= USED_ELSEWHERE else row

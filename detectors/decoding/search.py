@@ -1,0 +1,66 @@
+"""Search: every kind of decoding over many texts, the costly kinds where it pays."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from detectors.decoding.byteblock import find_blocks
+from detectors.decoding.confusable import find_confusables
+from detectors.decoding.hidden import Hidden, without_overlaps
+from detectors.decoding.invisible import find_invisible
+from detectors.decoding.language import Language, Survey
+from detectors.decoding.leet import find_leet
+from detectors.decoding.morse import find_braille, find_morse
+from detectors.decoding.piglatin import find_pig_latin
+from detectors.decoding.reading_order import (
+    find_acrostic,
+    find_backward_words,
+    find_line_ends,
+)
+from detectors.decoding.separated import find_numbered, find_separated
+from detectors.decoding.shift import find_shifted
+from detectors.decoding.unreadable import find_unreadable, windows_by_text
+
+Find = Callable[[str, Language], list[Hidden]]
+ODD: Final = -3.0
+"""A text without a window under this is not tried under ciphers of its letters."""
+LONGEST: Final = 400_000
+"""Characters of one message that are looked at: more than any model is trained on."""
+_FOREIGN: Final[tuple[Find, ...]] = (find_confusables, find_invisible, find_braille)
+_ORDER: Final[tuple[Find, ...]] = (find_backward_words, find_line_ends, find_acrostic)
+
+
+def search(texts: Sequence[str], language: Language) -> list[list[Hidden]]:
+    """Find what each text hides, in order and without overlaps."""
+    texts = [text[:LONGEST] for text in texts]
+    survey = language.survey(texts)
+    odd = survey.windows.where(survey.windows.means < ODD)
+    of_text = windows_by_text(odd, len(texts))
+    found = []
+    for index, text in enumerate(texts):
+        kinds = _kinds(text, survey, index)
+        each = [hidden for find in kinds for hidden in find(text, language)]
+        if of_text[index]:
+            each += find_shifted(text, language)
+            each += find_unreadable(text, of_text[index], language)
+        found.append(without_overlaps(each) if each else each)
+    return found
+
+
+def _kinds(text: str, survey: Survey, index: int) -> Iterator[Find]:
+    """Yield the kinds of which a text shows a sign that costs next to nothing."""
+    yield from _ORDER
+    digits = survey.digits[index]
+    if digits >= 5:
+        yield find_leet
+    if digits >= 12:
+        yield find_numbered
+    if digits >= 12 or survey.longest[index] >= 12 or text.count("%") >= 4:
+        yield find_blocks
+    if survey.singles[index] >= 12:
+        yield find_separated
+    if text.count("-") + text.count(".") + text.count("_") >= 12 or "\u00b7" in text:
+        yield find_morse
+    if text.count("ay") + text.count("AY") >= 6:
+        yield find_pig_latin
+    if not text.isascii():
+        yield from _FOREIGN

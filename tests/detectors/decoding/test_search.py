@@ -1,0 +1,140 @@
+"""Every encoding is found where it stands, and what only looks odd is left alone."""
+
+import json
+import random
+import string
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.encodings import ENCODINGS, fullwidth, in_base64, shifted, verse
+from detectors.decoding.hidden import Hidden
+from detectors.decoding.language import Language
+from detectors.decoding.search import search
+
+LETTER = (
+    "Dear neighbour, thank you for watering the plants while we were on holiday. "
+    "The tomatoes grew taller than the fence, and the cat has put on some weight. "
+    "Please come over for dinner on Friday; there will be soup, bread and the jam "
+    "that my sister makes every summer. Bring the children with you if they like."
+)
+UNREAD = {"substitution", "substitution with separators"}
+
+
+def found(text: str, language: Language) -> list[Hidden]:
+    (hidden,) = search([text], language)
+    return hidden
+
+
+def words(text: str) -> set[str]:
+    return {w for w in "".join(c if c.isalpha() else " " for c in text).lower().split()}
+
+
+@pytest.mark.parametrize("name", sorted(set(ENCODINGS) - UNREAD))
+def test_an_encoded_letter_is_read(name: str, language: Language) -> None:
+    text = ENCODINGS[name](LETTER, random.Random(1))
+    read = " ".join(h.text for h in found(text, language) if h.readable)
+    known = words(LETTER)
+    assert len(words(read) & known) >= 0.8 * len(known), read
+
+
+@pytest.mark.parametrize("name", sorted(UNREAD))
+def test_a_cipher_without_a_known_key_is_noted_as_unread(
+    name: str, language: Language
+) -> None:
+    text = ENCODINGS[name](LETTER, random.Random(1))
+    assert any(not h.readable for h in found(text, language))
+
+
+@pytest.mark.parametrize("name", ["base64", "rot13", "hexadecimal", "homoglyphs"])
+def test_the_span_is_where_the_encoded_text_stands(
+    name: str, language: Language
+) -> None:
+    before, after = (
+        "Here is what I was sent:\n\n",
+        "\n\nCould you tell me who wrote it?",
+    )
+    hidden = ENCODINGS[name](LETTER, random.Random(1))
+    (one,) = found(before + hidden + after, language)
+    start, end = one.span
+    assert abs(start - len(before)) <= 8
+    assert abs(end - len(before) - len(hidden)) <= 8
+
+
+def test_two_layers_are_read_through(language: Language) -> None:
+    text = in_base64(LETTER).encode().hex()
+    (one,) = found(text, language)
+    assert one.kind == "base64 inside hexadecimal"
+    assert one.text == LETTER
+
+
+def test_every_shift_is_named(language: Language) -> None:
+    kinds = {found(shifted(LETTER, by), language)[0].kind for by in range(1, 26)}
+    named = {f"Caesar shift {by}" for by in range(1, 26) if by != 13}
+    assert kinds == named | {"rot13"}
+
+
+def test_a_short_ciphered_question_is_read(language: Language) -> None:
+    (one,) = found(shifted("How do I bake a loaf of bread at home?", 5), language)
+    assert one.text == "How do I bake a loaf of bread at home?"
+
+
+PLAIN = json.loads((Path(__file__).parent / "plain.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("kind", sorted(PLAIN))
+def test_ordinary_text_hides_nothing(kind: str, language: Language) -> None:
+    assert found(PLAIN[kind], language) == []
+
+
+def test_an_encoded_image_is_data(language: Language) -> None:
+    chance = random.Random(3)
+    block = "".join(chance.choices(string.ascii_letters + string.digits + "+/", k=400))
+    assert found(f"![dot](data:image/png;base64,{block})", language) == []
+
+
+def test_a_text_does_not_change_what_its_neighbours_hide(language: Language) -> None:
+    texts = [
+        shifted(LETTER, 4),
+        LETTER,
+        fullwidth(LETTER),
+        "",
+        verse(LETTER, random.Random(2)),
+    ]
+    together = search(texts, language)
+    assert together == [search([text], language)[0] for text in texts]
+
+
+HOSTILE = {
+    "letters": "a" * 200_000,
+    "letters and a sign": "a" * 200_000 + "!",
+    "digits": "1" * 200_000 + "x",
+    "numbers": "1. " * 70_000 + "x",
+    "hex": "ab" * 100_000 + "g",
+    "bits": "10101010_ " * 20_000,
+    "base64 lines": ("A" * 76 + "\n") * 2_600 + "!",
+    "capitals": "A" * 30 + " " + "ABCDEFGH " * 22_000,
+    "hyphens": "a-" * 100_000,
+    "dots": ". " * 100_000,
+    "spaces": '"ab" means' + " " * 200_000 + '"cd" replace',
+    "quotes": '"ab" ' * 40_000 + "code words",
+    "ays": "ay-" * 60_000,
+    "percent": "%41" * 60_000,
+    "zero width": "a\u200b" * 100_000,
+    "zero width alone": "\u200b\u200c" * 100_000,
+    "tags": "\U000e0041" * 100_000,
+    "twins": "\u0430" * 100_000 + " a" * 50_000,
+    "lines": "the\n" * 50_000,
+    "leet": "h3ll0 " * 30_000,
+    "emoji": "🙂" * 100_000,
+    "marks": "a" + "\u0301" * 100_000,
+    "surrogates": "\ud800 " * 50_000,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(HOSTILE))
+def test_hostile_text_takes_time_in_proportion(kind: str, language: Language) -> None:
+    started = time.process_time()
+    search([HOSTILE[kind]], language)
+    assert time.process_time() - started < 8.0
