@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -76,34 +76,12 @@ def _entities(text: str) -> bytes:
     return "".join(chr(c) for c in said if c < 0x110000).encode("utf-8")
 
 
-FORMS: Final = (
+SIGNED: Final = (
     Form(
         "percent-encoding",
         re.compile(r"(?<![^\s\"'(=:])(?:[\w.~-]{0,40}%[0-9a-fA-F]{2}){4,}[\w.~%-]*"),
         unquote_to_bytes,
         "%",
-    ),
-    Form(
-        "binary",
-        re.compile(
-            r"(?<![\w.])[01]{6,8}(?:[\s,|_-]{1,2}[01]{6,8}){7,}|(?<![\w.])[01]{64,}"
-        ),
-        _binary,
-    ),
-    Form(
-        "hexadecimal",
-        re.compile(r"(?<![0-9A-Za-z])(?:(?:\\x|0x)?[0-9a-fA-F]{2}[\s:,-]{0,2}){12,}+"),
-        _hex,
-    ),
-    Form(
-        "octal codes",
-        re.compile(r"(?<!\w)[01][0-7]{2}(?:[\s,\\]{1,2}(?:[01][0-7]{2}|4[0-7])){11,}"),
-        _octal,
-    ),
-    Form(
-        "character codes",
-        re.compile(r"(?<![\w.])\d{2,3}(?:[\s,;-]{1,2}\d{2,3}){11,}"),
-        _decimal,
     ),
     Form(
         "unicode escapes",
@@ -117,6 +95,34 @@ FORMS: Final = (
         _entities,
         "&#",
     ),
+)
+"""Forms told by their sign."""
+NUMBERS: Final = (
+    Form(
+        "binary",
+        re.compile(
+            r"(?<![\w.])[01]{6,8}(?:[\s,|_-]{1,2}[01]{6,8}){7,}|(?<![\w.])[01]{64,}"
+        ),
+        _binary,
+    ),
+    Form(
+        "octal codes",
+        re.compile(r"(?<!\w)[01][0-7]{2}(?:[\s,\\]{1,2}(?:[01][0-7]{2}|4[0-7])){11,}"),
+        _octal,
+    ),
+    Form(
+        "character codes",
+        re.compile(r"(?<![\w.])\d{2,3}(?:[\s,;-]{1,2}\d{2,3}){11,}"),
+        _decimal,
+    ),
+    Form(
+        "hexadecimal",
+        re.compile(r"(?<![0-9A-Za-z])(?:(?:\\x|0x)?[0-9a-fA-F]{2}[\s:,-]{0,2}){12,}+"),
+        _hex,
+    ),
+)
+"""Forms with many digits."""
+RUNS: Final = (
     Form(
         "base32",
         re.compile(r"(?<![\w+/])[A-Z2-7]{24,}={0,6}(?:\s[A-Z2-7]{8,}={0,6})*"),
@@ -129,15 +135,35 @@ FORMS: Final = (
         ),
         _base64,
     ),
+    Form(
+        "hexadecimal",
+        re.compile(r"(?<![0-9A-Za-z])(?:(?:\\x|0x)?[0-9a-fA-F]{2}[\s:,-]{0,2}){12,}+"),
+        _hex,
+    ),
 )
+"""Forms that are long runs of letters and digits."""
+FORMS: Final = (*SIGNED, *NUMBERS, *RUNS[:2])
 
 
-def find_blocks(text: str, language: Language) -> list[Hidden]:
+def find_signed_blocks(text: str, language: Language) -> list[Hidden]:
+    """Find percent-encoding, escapes and entities that decode to sentences."""
+    return _find([form for form in SIGNED if form.sign in text], text, language)
+
+
+def find_number_blocks(text: str, language: Language) -> list[Hidden]:
+    """Find binary, octal, decimal and hexadecimal codes of sentences."""
+    return _find(NUMBERS, text, language)
+
+
+def find_run_blocks(text: str, language: Language) -> list[Hidden]:
+    """Find base64, base32 and unbroken hexadecimal that decode to sentences."""
+    return _find(RUNS, text, language)
+
+
+def _find(forms: Sequence[Form], text: str, language: Language) -> list[Hidden]:
     """Find blocks that decode to sentences. What decodes to data is not reported."""
     found = []
-    for form in FORMS:
-        if form.sign not in text:
-            continue
+    for form in forms:
         for match in _first(form.look.finditer(text)):
             if form.sign == "%" and _in_address(text, match.start()):
                 continue

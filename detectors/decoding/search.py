@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from detectors.decoding.byteblock import find_blocks
+from detectors.decoding.byteblock import (
+    find_number_blocks,
+    find_run_blocks,
+    find_signed_blocks,
+)
 from detectors.decoding.confusable import find_confusables
 from detectors.decoding.hidden import Hidden, without_overlaps
 from detectors.decoding.invisible import find_invisible
@@ -54,8 +58,11 @@ def _kinds(text: str, survey: Survey, index: int) -> Iterator[Find]:
         yield find_leet
     if digits >= 12:
         yield find_numbered
-    if digits >= 12 or survey.longest[index] >= 12 or text.count("%") >= 4:
-        yield find_blocks
+        yield find_number_blocks
+    if survey.longest[index] >= 16:
+        yield find_run_blocks
+    if "%" in text or "\\u" in text or "&#" in text:
+        yield find_signed_blocks
     if survey.singles[index] >= 12:
         yield find_separated
     if text.count("-") + text.count(".") + text.count("_") >= 12 or "\u00b7" in text:
