@@ -1,4 +1,5 @@
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -368,3 +369,15 @@ def test_models_that_cannot_be_loaded_fail_every_screening(
         assert done["status"] == "failed"
         assert done["fault"]["message"] == "weights differ"
         assert is_problem(client.get("/readyz"), 503, "models_unavailable")
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_pages_of_the_api_load_nothing_from_elsewhere(
+    client: TestClient, page: str
+) -> None:
+    html = client.get(page).text
+    assets = re.findall(r'(?:src|href)="([^"]+)"', html)
+    assert assets
+    for asset in assets:
+        assert asset.startswith("/")
+        assert client.get(asset).status_code == 200
