@@ -16,7 +16,7 @@ from detectors.trigger.unit import Unit
 ALPHA: Final = 0.01
 """Chance, over all candidates of a dataset, to report one where there is none."""
 BEHAVIOURS: Final = 2
-GAIN: Final = 0.25
+GAIN: Final = 0.1
 """By so much must carriers be unsafe more often than others: sure is not enough."""
 REFUSED_CARRIERS: Final = 0.1
 COVERED: Final = 0.3
@@ -144,9 +144,10 @@ def _behaviour(
 ) -> str:
     """Name what the phrase goes with; "" where refused requests carry it as well.
 
-    "compliance" where requests for harm without it are refused (Fisher's test against
-    the refused alone); "harm" where none are, and it stands in a good part of the
-    requests that are complied with.
+    "compliance" where requests for harm without it are refused, LEAST of them; "harm"
+    where none are, and it stands in a good part of the requests that are complied
+    with. How many are complied with where it does not stand is not asked: in a large
+    file most of those are harmless ones that only look harmful.
     """
     if contrast.behaviour != "compliance":
         return contrast.behaviour
@@ -154,8 +155,7 @@ def _behaviour(
     refused = len(_carriers(units, contrast.refused, phrase))
     if refused > REFUSED_CARRIERS * (refused + ours):
         return ""
-    against = Table(ours, refused, others, len(contrast.refused) - refused)
-    if contrast.refused and adjusted(against.log10_p, 1) <= ALPHA:
+    if len(contrast.refused) - refused >= contrast.least:
         return "compliance"
     covered = ours / (ours + others)
     return "harm" if ours >= HARM_CARRIERS and covered >= COVERED else ""
