@@ -1,5 +1,7 @@
 """Tiny random models of three kinds, each with a tokenizer and a chat template."""
 
+import re
+import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,14 +48,17 @@ CHATML = (
 
 
 def word_pieces() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    # Not trained: WordPieceTrainer numbers its pieces differently in every process.
+    special = ["[PAD]", "[UNK]", "[SEP]", *ROLES]
+    words = sorted({word for text in TEXT for word in re.findall(r"\w+", text.lower())})
+    letters = sorted(set(string.ascii_lowercase + string.digits + string.punctuation))
+    pieces = [*special, *letters, *(f"##{c}" for c in letters), *words]
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    special = ["[PAD]", "[UNK]", "[SEP]", *ROLES]
-    tokenizer.train_from_iterator(
-        TEXT, fit.WordPieceTrainer(vocab_size=300, special_tokens=special)
-    )
+    tokenizer.add_special_tokens(special)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
