@@ -6,7 +6,7 @@ where both are read at once (cross-encoder, as in Nogueira and Cho, arXiv 1901.0
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,10 @@ from safetensors.torch import load
 
 from detectors.embedding import (
     BUILTIN_SHA256,
-    LENGTH_STEP,
     SURROGATES,
     builtin_directory,
+    length_batches,
+    padded,
     supports_bf16,
     weights_digest,
 )
@@ -28,7 +29,6 @@ from detectors.errors import DigestMismatch, ModelError
 
 OUTPUTS: Final = ("harmful", "asks_harm", "complies")
 MAX_TOKENS: Final = 256
-BATCH_TOKENS: Final = 8192
 ADAPTERS: Final = Path(__file__).parent / "heads"
 TARGETS: Final = ("query", "key", "value", "dense")
 """The linear layers of a BERT block that carry LoRA factors."""
@@ -57,7 +57,7 @@ class CrossEncoder:
         """
         ids = [encode_pair(self._tokenizer, *pair) for pair in pairs]
         found = np.zeros((len(pairs), len(OUTPUTS)), np.float32)
-        for batch in _batches([len(i) for i, _ in ids]):
+        for batch in length_batches([len(i) for i, _ in ids]):
             found[batch] = self._forward([ids[i] for i in batch])
         return found
 
@@ -94,7 +94,7 @@ def pad_pairs(
     pairs: Sequence[tuple[list[int], list[int]]], pad: int
 ) -> dict[str, torch.Tensor]:
     """Model inputs (b, t) of pairs, t the longest of them up to a LENGTH_STEP."""
-    width = _padded(max(len(ids) for ids, _ in pairs))
+    width = padded(max(len(ids) for ids, _ in pairs))
     shape = (len(pairs), width)
     ids = torch.full(shape, pad)
     kinds, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape)
@@ -160,22 +160,3 @@ def _merge(model: Any, tensors: dict[str, torch.Tensor], *, scale: float) -> Non
             if mark:
                 weight = model.get_submodule(layer).weight
                 weight += scale * (tensors[f"{layer}.B"] @ a)
-
-
-def _padded(length: int) -> int:
-    return -(-length // LENGTH_STEP) * LENGTH_STEP
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield indices of pairs of one padded length, BATCH_TOKENS at most."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    batch: list[int] = []
-    for index in order:
-        length = _padded(lengths[index])
-        full = (len(batch) + 1) * length > BATCH_TOKENS
-        if batch and (full or length != _padded(lengths[batch[0]])):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch

@@ -176,7 +176,7 @@ class Encoder:
     def _compute(self, texts: Sequence[str]) -> list[_Embedded]:
         pieces = self._cut(texts)
         vectors = np.zeros((len(pieces), self._width()), np.float32)
-        for batch in _batches(pieces):
+        for batch in length_batches([len(p.ids) for p in pieces]):
             vectors[batch] = self._forward([pieces[i] for i in batch])
         rows: list[list[int]] = [[] for _ in texts]
         for index, piece in enumerate(pieces):
@@ -215,7 +215,7 @@ class Encoder:
     def _forward(self, pieces: Sequence[_Piece]) -> Vectors:
         """One batch of windows of one padded length -> unit vectors (b, d)."""
         pad = self._tokenizer.pad_token_id or 0
-        ids = np.full((len(pieces), _padded(len(pieces[0].ids))), pad, np.int64)
+        ids = np.full((len(pieces), padded(len(pieces[0].ids))), pad, np.int64)
         mask = np.zeros_like(ids)
         for row, piece in enumerate(pieces):
             ids[row, : len(piece.ids)] = piece.ids
@@ -334,22 +334,23 @@ def _span(offsets: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return (real[0][0], real[-1][1]) if real else (0, 0)
 
 
-def _padded(length: int) -> int:
+def padded(length: int) -> int:
+    """Round a length in tokens up to a multiple of LENGTH_STEP."""
     return -(-length // LENGTH_STEP) * LENGTH_STEP
 
 
-def _batches(pieces: Sequence[_Piece]) -> Iterator[list[int]]:
-    """Yield indices of pieces of one padded length, BATCH_TOKENS at most, short first.
+def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield indices of texts of one padded length, BATCH_TOKENS at most, short first.
 
     One length a batch: padding to the longest companion would move a bf16 vector in
     its third decimal, and with it the score of a row by who stood beside it.
     """
-    order = sorted(range(len(pieces)), key=lambda i: len(pieces[i].ids))
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     batch: list[int] = []
     for index in order:
-        length = _padded(len(pieces[index].ids))
+        length = padded(lengths[index])
         full = (len(batch) + 1) * length > BATCH_TOKENS
-        if batch and (full or length != _padded(len(pieces[batch[0]].ids))):
+        if batch and (full or length != padded(lengths[batch[0]])):
             yield batch
             batch = []
         batch.append(index)

@@ -42,8 +42,8 @@ class PairRow:
 
     ids: list[int]
     segments: list[int]
-    targets: tuple[float, float, float]
-    weights: tuple[float, float, float]
+    targets: tuple[float, ...]
+    weights: tuple[float, ...]
 
 
 def pair_row(row: HarmRow, tokenizer: Any) -> PairRow:
@@ -59,8 +59,8 @@ def pair_row(row: HarmRow, tokenizer: Any) -> PairRow:
     return PairRow(
         ids,
         segments,
-        tuple(float(t) for t in targets),  # type: ignore[arg-type]
-        tuple(w * k * weight for w, k in zip(TASK_WEIGHTS, known, strict=True)),  # type: ignore[arg-type]
+        tuple(float(t) for t in targets),
+        tuple(w * k * weight for w, k in zip(TASK_WEIGHTS, known, strict=True)),
     )
 
 

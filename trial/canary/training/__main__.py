@@ -142,8 +142,8 @@ def _labelled(
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
     """Answered rows once, prompts that only decide DECISION_PASSES times.
 
-    At most HARMFUL_ROWS are harmful: at 15% of all rows the canary refuses what it
-    should, with more of them it refuses whatever it has not seen (benchmark/LOG.md).
+    At most HARMFUL_ROWS are harmful, about 15% of all rows: with 22% and more the
+    canary refused much that it had not seen (benchmark/LOG.md).
     """
     answered = [s for s in samples if s.reply]
     harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
