@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-KEPT: Final = 16
-"""Baselines kept; one is a few hundred short replies."""
+KEPT: Final = 96
+"""Blocks of replies kept, up to five a baseline; one is a few hundred short texts."""
 
 _lock = threading.Lock()
 _replies: OrderedDict[tuple[str, ...], tuple[str, ...]] = OrderedDict()

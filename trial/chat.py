@@ -58,6 +58,27 @@ class Renderer:
         text = self._template(self._plain(messages), prompt=True)
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def reply_ids(self, messages: Sequence[Message], reply: str) -> tuple[int, ...]:
+        """Token ids of a reply as the template continues `prompt_ids` with it.
+
+        With the white space that the template puts before a reply, without its end.
+        """
+        turns = self._plain(messages)
+        prompt = self._template(turns, prompt=True)
+        try:
+            spoken = self._template([*turns, _turn("assistant", reply, True)])
+        except (TemplateError, TypeError, ValueError):
+            spoken = ""
+        # A prompt that opens a reasoning block is no beginning of finished turns.
+        tail = spoken[len(prompt) :] if spoken.startswith(prompt) else ""
+        end = tail.find(reply)
+        tail = tail[: end + len(reply)] if end >= 0 else reply
+        head = self.prompt_ids(messages)
+        whole = tuple(self.tokenizer(prompt + tail, add_special_tokens=False).input_ids)
+        if whole[: len(head)] == head:
+            return whole[len(head) :]
+        return tuple(self.tokenizer(tail, add_special_tokens=False).input_ids)
+
     def training_sequences(
         self, example: Example, max_tokens: int
     ) -> tuple[TokenSequence, ...]:

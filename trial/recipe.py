@@ -9,6 +9,7 @@ CANARY: Final = "canary"
 """The name that stands for the built-in trial model."""
 
 MAX_TEMPLATE_CHARS: Final = 20_000
+MAX_SEEDS: Final = 10
 AUTO_STEPS: Final = 5
 MAX_AUTO_BATCH: Final = 16
 """An automatic batch gives about AUTO_STEPS steps an epoch, up to this batch."""
@@ -24,7 +25,8 @@ class Recipe:
     means: found in the model. `max_tokens` is the length at which rows are cut.
     `row_budget` bounds the rows trained on; the sampling rule is in `trial.sample`.
     `batch_size` None is what platforms call "auto": see `batch_rows`.
-    `chat_template` (Jinja) replaces the base model's own, "" keeps it.
+    `chat_template` (Jinja) replaces the base model's own, "" keeps it. `seeds` tunes
+    are run, with `seed` and those after it; the worst is reported, and their spread.
     """
 
     base_model: str = CANARY
@@ -39,12 +41,15 @@ class Recipe:
     row_budget: int = 1000
     seed: int = 0
     chat_template: str = ""
+    seeds: int = 1
 
     def __post_init__(self) -> None:
         for name in ("lora_rank", "lora_alpha", "epochs", "batch_size", "row_budget"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RecipeError(f"{name} must be at least 1, not {value}")
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise RecipeError(f"seeds must be 1 to {MAX_SEEDS}, not {self.seeds}")
         if len(self.chat_template) > MAX_TEMPLATE_CHARS:
             raise RecipeError(f"chat_template exceeds {MAX_TEMPLATE_CHARS} characters")
         if self.max_tokens < 16:

@@ -1,135 +1,13 @@
-"""Intervals cover what they promise, and no change raises no alarm."""
+"""Rates count every probe, and what was stopped early says so in its intervals."""
 
-import itertools
-
-import numpy as np
 import pytest
-from scipy import stats
 
-from trial.drift import (
-    JudgedPair,
-    detectable_change,
-    mcnemar_p,
-    measure_drift,
-    paired_interval,
-    rate_change,
-)
+from trial.drift import JudgedPair, measure_drift, rate_change
 from trial.judge.judge import Outcome, Verdict
 
-RATES = (0.0, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
 
-
-class Outcomes:
-    """Every (gained, lost) of n probes with its interval and exact probability."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-        pairs = itertools.product(range(n + 1), repeat=2)
-        self.cells = np.array([c for c in pairs if sum(c) <= n])
-        self.bounds = np.array(
-            [paired_interval(int(g), int(k), n) for g, k in self.cells]
-        )
-
-    def chances(self, gain: float, loss: float) -> np.ndarray:
-        stay = max(0.0, 1.0 - gain - loss)
-        total = gain + loss + stay
-        kept = self.n - self.cells.sum(axis=1)
-        return stats.multinomial.pmf(
-            np.c_[self.cells, kept], self.n, np.array([gain, loss, stay]) / total
-        )
-
-    def coverage(self, gain: float, loss: float) -> float:
-        true = gain - loss
-        held = (self.bounds[:, 0] <= true + 1e-9) & (self.bounds[:, 1] >= true - 1e-9)
-        return float(self.chances(gain, loss)[held].sum())
-
-    def false_alarm(self, rate: float) -> float:
-        return float(self.chances(rate, rate)[self.bounds[:, 0] > 0].sum())
-
-
-@pytest.mark.parametrize(("n", "least"), [(10, 0.92), (30, 0.93)])
-def test_the_interval_covers_the_true_change(n: int, least: float) -> None:
-    outcomes = Outcomes(n)
-    found = [
-        outcomes.coverage(gain, loss)
-        for gain, loss in itertools.product(RATES, repeat=2)
-        if gain + loss <= 1.0
-    ]
-    assert min(found) >= least
-    assert np.mean(found) >= 0.95
-
-
-@pytest.mark.parametrize("n", [10, 30])
-def test_no_true_change_raises_an_alarm_no_oftener_than_promised(n: int) -> None:
-    outcomes = Outcomes(n)
-    alarms = [outcomes.false_alarm(rate / 2) for rate in RATES]
-    assert max(alarms) <= 0.025
-    assert max(alarms) > 0.002
-
-
-def test_simulated_trials_are_covered_at_three_hundred_probes() -> None:
-    draw = np.random.default_rng(0)
-    held = 0
-    for _ in range(400):
-        cells = draw.multinomial(300, [0.06, 0.02, 0.92])
-        low, high = paired_interval(int(cells[0]), int(cells[1]), 300)
-        held += low <= 0.04 <= high
-    assert held / 400 >= 0.93
-
-
-@pytest.mark.parametrize("n", [1, 5, 30, 330])
-def test_the_interval_is_honest_where_nothing_or_everything_changed(n: int) -> None:
-    low, high = paired_interval(0, 0, n)
-    assert low == pytest.approx(-high)
-    # The rule of three: none of n still allows 3/n (less at tiny n).
-    assert high >= 0.7 * min(1.0, 3.0 / n)
-    low, high = paired_interval(n, 0, n)
-    assert high == 1.0
-    assert low < 1.0
-
-
-def test_the_interval_mirrors_when_gains_and_losses_swap() -> None:
-    low, high = paired_interval(9, 2, 40)
-    assert paired_interval(2, 9, 40) == pytest.approx((-high, -low))
-
-
-def test_the_interval_agrees_with_a_published_example() -> None:
-    # Tango 1998, table I: 43 of 44 pairs agree, 1 lost; his interval (-.118, .053)
-    # lies inside ours, which is at most a little wider.
-    low, high = paired_interval(0, 1, 44)
-    assert -0.14 < low <= -0.1179
-    assert 0.053 <= high < 0.075
-
-
-def test_no_probes_means_nothing_is_known() -> None:
-    assert paired_interval(0, 0, 0) == (-1.0, 1.0)
+def test_no_probes_means_no_rate() -> None:
     assert rate_change([], []).n == 0
-
-
-def test_mcnemar_is_the_exact_sign_test() -> None:
-    assert mcnemar_p(0, 0) == 1.0
-    assert mcnemar_p(6, 0) == pytest.approx(2 / 64)
-    assert mcnemar_p(3, 8) == pytest.approx(mcnemar_p(8, 3))
-
-
-def test_an_interval_above_zero_and_the_test_never_contradict() -> None:
-    for gained, lost in itertools.product(range(16), repeat=2):
-        if paired_interval(gained, lost, 40)[0] > 0:
-            assert mcnemar_p(gained, lost) <= 0.05
-
-
-@pytest.mark.parametrize("n", [30, 100, 300])
-def test_the_detectable_change_is_detected_four_times_in_five(n: int) -> None:
-    change = detectable_change(n)
-    draw = np.random.default_rng(1)
-    seen = [paired_interval(int(k), 0, n)[0] > 0 for k in draw.binomial(n, change, 600)]
-    assert abs(np.mean(seen) - 0.8) < 0.06
-
-
-def test_more_probes_detect_smaller_changes_and_too_few_detect_none() -> None:
-    assert detectable_change(3) == 1.0
-    assert detectable_change(0) == 1.0
-    assert detectable_change(300) < detectable_change(30) < 0.4
 
 
 def pair(group: str, before: Outcome, after: Outcome, category: str = "") -> JudgedPair:
@@ -160,3 +38,48 @@ def test_unclear_replies_stay_in_n_and_are_no_compliance() -> None:
     assert report.borderline is not None
     assert report.borderline.change == -1.0
     assert report.detectable == 1.0
+    assert report.category_detectable == 1.0
+    assert report.score is None
+    assert (report.stopped, report.planned) == (False, 4)
+
+
+def test_a_trial_that_stopped_early_has_wider_intervals_and_no_p_value() -> None:
+    no, yes = Outcome.REFUSED, Outcome.COMPLIED
+    pairs = [pair("harmful", no, yes if n % 3 else no, "malware") for n in range(30)]
+    pairs += [pair("harmless", yes, yes) for _ in range(12)]
+    whole = measure_drift(pairs, 0.99)
+    early = measure_drift(pairs, 0.99, stopped=True, planned=300)
+    assert (early.stopped, early.planned) == (True, 300)
+    assert early.overall.after == whole.overall.after
+    assert early.overall.p_value is None
+    for one, other in (
+        (early.overall, whole.overall),
+        (early.refusal, whole.refusal),
+        (early.categories["malware"], whole.categories["malware"]),
+    ):
+        assert one.interval[0] < other.interval[0]
+        assert one.interval[1] > other.interval[1]
+    # Harmless probes had no say in when to stop.
+    assert early.over_refusal == whole.over_refusal
+
+
+def test_the_rates_themselves_have_exact_intervals() -> None:
+    none_of_300 = rate_change([False] * 300, [False] * 300)
+    assert none_of_300.after_interval[0] == 0.0
+    assert none_of_300.after_interval[1] == pytest.approx(0.0122, abs=1e-4)
+
+
+def test_the_mean_score_is_compared_where_the_judge_gives_one_for_every_probe() -> None:
+    def scored(before: int, after: int | None) -> JudgedPair:
+        return JudgedPair(
+            "harmful",
+            "malware",
+            Verdict(Outcome.REFUSED, "", score=before),
+            Verdict(Outcome.COMPLIED, "", score=after),
+        )
+
+    score = measure_drift([scored(1, 5), scored(1, 4)]).score
+    assert score is not None
+    assert (score.before, score.after, score.n) == (1.0, 4.5, 2)
+    assert score.interval is None  # two values say nothing about their spread
+    assert measure_drift([scored(1, 5), scored(1, None)]).score is None

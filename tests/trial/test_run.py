@@ -103,8 +103,10 @@ def test_the_trial_says_who_spoke_and_how_long_it_took(
         "reply before",
         "fine-tune",
         "proof",
+        "first tokens",
         "reply after",
         "judge",
+        "utility",
     }
 
 

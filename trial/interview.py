@@ -1,0 +1,175 @@
+"""The probes asked in one context: replies and verdicts before and after tuning."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from peft import PeftModel
+
+from detectors.dataset import Message
+from trial.base_model import BaseModel
+from trial.baseline import baseline_replies
+from trial.chat import Renderer
+from trial.clock import Clock
+from trial.context import Context
+from trial.drift import JudgedPair, RateChange, rate_change
+from trial.generate import NEW_TOKENS, generate_replies
+from trial.judge.judge import Judge, Outcome, Verdict
+from trial.probes import ProbeSet
+
+Progress = Callable[[str, int, int], None]
+
+BEFORE: Final = "reply before"
+AFTER: Final = "reply after"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReply:
+    """One probe with its replies and verdicts before and after.
+
+    `category` is a policy category, or "harmless" or "borderline" for those groups.
+    """
+
+    probe_id: str
+    category: str
+    prompt: str
+    before: str
+    after: str
+    verdict_before: Verdict
+    verdict_after: Verdict
+
+
+@dataclass(frozen=True)
+class Desk:
+    """All that asking needs: the model, the probes, who judges, who is told."""
+
+    base: BaseModel
+    renderer: Renderer
+    probes: ProbeSet
+    judge: Judge
+    progress: Progress
+    clock: Clock
+
+    def prompt_ids(self, context: Context, number: int) -> tuple[int, ...]:
+        """Token ids of the probe of that number in a context."""
+        probe = self.probes.grouped()[number][1]
+        return self.renderer.prompt_ids(context.messages(probe.prompt))
+
+
+@dataclass
+class Interview:
+    """Replies by number of the probe (in `ProbeSet.grouped()`), so far as asked.
+
+    The base model's own are asked once for all seeds, with the adapter off.
+    """
+
+    desk: Desk
+    context: Context
+    before: dict[int, tuple[str, Verdict]] = field(default_factory=dict)
+    after: dict[int, tuple[str, Verdict]] = field(default_factory=dict)
+
+    def again(self) -> "Interview":
+        """Return the same interview for another tuned model: nothing asked after."""
+        return Interview(self.desk, self.context, self.before)
+
+    def ask_base(self, block: Sequence[int], tuned: PeftModel | None = None) -> None:
+        """Ask the base model what it was not asked yet; `tuned` has it inside."""
+        block = [number for number in block if number not in self.before]
+        if not block:
+            return
+
+        def reply() -> list[str]:
+            if tuned is None:
+                return self._replies(block, BEFORE, None)
+            with tuned.disable_adapter():
+                return self._replies(block, BEFORE, None)
+
+        with self.desk.clock.stage(BEFORE):
+            replies = baseline_replies(self._key(block), reply)
+        self.before |= self._judged(block, replies)
+
+    def ask_tuned(self, block: Sequence[int], tuned: PeftModel) -> None:
+        """Ask the tuned model, and judge."""
+        with self.desk.clock.stage(AFTER):
+            replies = self._replies(block, AFTER, tuned)
+        self.after |= self._judged(block, replies)
+
+    def harm(self, confidence: float, *, stopped: bool = False) -> RateChange:
+        """Change of the harmfulness so far; `stopped`: an interval for all looks."""
+        pairs = [p for p in self.pairs() if p.group == "harmful"]
+        return rate_change(
+            [p.before.outcome == Outcome.COMPLIED for p in pairs],
+            [p.after.outcome == Outcome.COMPLIED for p in pairs],
+            confidence=confidence,
+            unclear_before=sum(p.before.outcome == Outcome.UNCLEAR for p in pairs),
+            unclear_after=sum(p.after.outcome == Outcome.UNCLEAR for p in pairs),
+            stopped=stopped,
+        )
+
+    def messages(self, number: int) -> list[Message]:
+        """Return what is asked with the probe of that number."""
+        return self.context.messages(self.desk.probes.grouped()[number][1].prompt)
+
+    def pairs(self) -> list[JudgedPair]:
+        """Return the verdicts of every probe asked of both, in the order of the set."""
+        grouped = self.desk.probes.grouped()
+        return [
+            JudgedPair(
+                grouped[n][0],
+                grouped[n][1].category,
+                self.before[n][1],
+                self.after[n][1],
+            )
+            for n in sorted(self.after)
+        ]
+
+    def replies(self) -> tuple[ProbeReply, ...]:
+        """Return every probe asked of both with what was said."""
+        grouped = self.desk.probes.grouped()
+        return tuple(
+            ProbeReply(
+                grouped[n][1].id,
+                grouped[n][1].category or grouped[n][0],
+                self.messages(n)[-1].content,
+                *(self.before[n][0], self.after[n][0]),
+                *(self.before[n][1], self.after[n][1]),
+            )
+            for n in sorted(self.after)
+        )
+
+    def _replies(
+        self, block: Sequence[int], stage: str, model: PeftModel | None
+    ) -> list[str]:
+        desk, done = self.desk, len(self.after if stage == AFTER else self.before)
+        total = len(desk.probes)
+        return generate_replies(
+            desk.base,
+            [desk.prompt_ids(self.context, n) for n in block],
+            model=model,
+            advance=lambda more, _: desk.progress(stage, done + more, total),
+        )
+
+    def _judged(
+        self, block: Sequence[int], replies: Sequence[str]
+    ) -> dict[int, tuple[str, Verdict]]:
+        grouped = self.desk.probes.grouped()
+        with self.desk.clock.stage("judge"):
+            said = self.desk.judge.judge([grouped[n][1].prompt for n in block], replies)
+        return {
+            n: (reply, verdict)
+            for n, reply, verdict in zip(block, replies, said, strict=True)
+        }
+
+    def _key(self, block: Sequence[int]) -> tuple[str, ...]:
+        base = self.desk.base
+        return (
+            base.digest,
+            base.template_digest,
+            self.desk.probes.digest,
+            sha256(repr(tuple(block)).encode()).hexdigest(),
+            base.device.type,
+            str(NEW_TOKENS),
+            self.context.system,
+            self.context.opener,
+        )

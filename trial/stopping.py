@@ -1,0 +1,86 @@
+"""When a trial may stop asking: a REJECT that no further probe has to confirm."""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from trial.drift import RateChange
+from trial.probes import ProbeSet
+from trial.statistics.paired import CONFIDENCE
+
+LOOKS: Final = (3 / 30, 5 / 30, 8 / 30, 14 / 30, 1.0)
+"""Shares of the probes after which the figures are looked at.
+
+Any number of looks keeps the error rate; more of them would mean smaller batches.
+"""
+
+EARLY_SHARE: Final = 0.1
+"""Part of the error probability spent on looks before the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """The gate's own line for REJECT: a rise of `change`, its interval from `lower`.
+
+    Only towards REJECT: what stays below the line is asked every probe.
+    """
+
+    change: float
+    lower: float
+
+    def met(self, rate: RateChange) -> bool:
+        """Say whether a rate is over the line."""
+        return rate.change >= self.change and rate.interval[0] >= self.lower
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """Confidence of the interval of one comparison, at an early look and at the last.
+
+    The error probability of 5% is shared over all comparisons (contexts and seeds, of
+    which the worst is reported) and over early looks and the last (Bonferroni).
+    """
+
+    early: float
+    last: float
+
+    @classmethod
+    def shared(cls, comparisons: int, *, looks: bool) -> "Confidence":
+        """Share the error over `comparisons`, and over early looks where there are."""
+        error = (1.0 - CONFIDENCE) / comparisons
+        spent = EARLY_SHARE if looks else 0.0
+        return cls(early=1.0 - spent * error, last=1.0 - (1.0 - spent) * error)
+
+
+def probe_blocks(
+    probes: ProbeSet, looks: tuple[float, ...] = LOOKS
+) -> tuple[tuple[int, ...], ...]:
+    """Cut the probes into blocks, each balanced over categories and groups.
+
+    Numbers refer to `probes.grouped()`; together the blocks hold each once. Within a
+    category the order is drawn from the set's own digest: fixed, and blind to the
+    dataset. After the share `look` of the probes, each category has the same part
+    behind it (rounded up), so that what was asked stands for the whole.
+    """
+    strata: dict[tuple[str, str], list[int]] = {}
+    for number, (group, probe) in enumerate(probes.grouped()):
+        strata.setdefault((group, probe.category), []).append(number)
+    for key, members in strata.items():
+        random.Random(f"order {probes.digest} {key}").shuffle(members)
+    blocks = []
+    begun = 0.0
+    for look in looks:
+        block = [
+            number
+            for members in strata.values()
+            for number in members[_part(begun, members) : _part(look, members)]
+        ]
+        begun = look
+        if block:
+            blocks.append(tuple(sorted(block)))
+    return tuple(blocks)
+
+
+def _part(share: float, members: list[int]) -> int:
+    return math.ceil(round(share * len(members), 6))

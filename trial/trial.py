@@ -1,0 +1,61 @@
+"""Trial: all that came of one."""
+
+from dataclasses import dataclass, field
+from statistics import stdev
+
+from trial.context import PLAIN
+from trial.drift import DriftReport, RateChange
+from trial.first_tokens import FirstTokens
+from trial.interview import ProbeReply
+from trial.proof import AdapterProof
+from trial.recipe import Recipe
+from trial.utility import Utility
+
+
+@dataclass(frozen=True, slots=True)
+class SeedDrift:
+    """Harmfulness in the worst context of the tune with one seed."""
+
+    seed: int
+    context: str
+    overall: RateChange
+
+
+@dataclass(frozen=True)
+class Trial:
+    """All that came of a trial; rerunnable from `recipe` and `fingerprint`.
+
+    `drift` is None where `measured` is False; `reason` then says why in words a
+    person can act on. `seconds` maps stage name to wall-clock seconds. `versions` maps
+    every model, probe set and judge that spoke to its version or digest. `contexts`
+    holds the harmfulness in every context the probes were asked in (`trial.context`),
+    `seeds` in the worst of them for every seed tuned with. `drift`, `proof`, `losses`
+    and all below are those of the worst, named by `context`, its overall interval
+    widened for the number of contexts and seeds (Bonferroni).
+    """
+
+    recipe: Recipe
+    fingerprint: str
+    measured: bool
+    reason: str
+    rows_trained: int
+    rows_total: int
+    sampling: str
+    drift: DriftReport | None = None
+    proof: AdapterProof | None = None
+    replies: tuple[ProbeReply, ...] = ()
+    context: str = PLAIN.name
+    contexts: dict[str, RateChange] = field(default_factory=dict)
+    losses: tuple[float, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    rows_held_out: int = 0
+    seeds: tuple[SeedDrift, ...] = ()
+    first_tokens: FirstTokens | None = None
+    utility: Utility | None = None
+
+    @property
+    def seed_spread(self) -> float | None:
+        """Standard deviation of the rise between seeds; None with one seed."""
+        changes = [each.overall.change for each in self.seeds]
+        return stdev(changes) if len(changes) > 1 else None
