@@ -28,7 +28,7 @@ from detectors.embedding import (
 from detectors.errors import DigestMismatch, ModelError
 
 OUTPUTS: Final = ("harmful", "asks_harm", "complies")
-MAX_TOKENS: Final = 256
+MAX_TOKENS: Final = 512
 ADAPTERS: Final = Path(__file__).parent / "heads"
 TARGETS: Final = ("query", "key", "value", "dense")
 """The linear layers of a BERT block that carry LoRA factors."""

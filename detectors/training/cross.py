@@ -23,7 +23,6 @@ from detectors.cross_encoder import (
     pad_pairs,
 )
 from detectors.training.harm_rows import COMPOSED, HarmRow
-from detectors.training.sources import clip
 
 RANK: Final = 16
 ALPHA: Final = 32
@@ -48,7 +47,7 @@ class PairRow:
 
 def pair_row(row: HarmRow, tokenizer: Any) -> PairRow:
     """Tokenise a row and say what is known of it; unknown targets weigh 0."""
-    ids, segments = encode_pair(tokenizer, clip(row.request), clip(row.reply))
+    ids, segments = encode_pair(tokenizer, row.request, row.reply)
     weight = SOURCE_WEIGHTS.get(row.source, 1.0)
     if row.source.endswith(COMPOSED):
         weight = COMPOSED_WEIGHT

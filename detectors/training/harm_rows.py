@@ -24,8 +24,8 @@ from detectors.training.sources import (
 )
 
 CONTRAST: Final = Path(__file__).parent / "contrast.jsonl"
-SECURITY: Final = Path(__file__).parent / "security.json"
-SECURITY_ROWS: Final = 700
+CONTRAST_PROMPTS: Final = CONTRAST.with_name("contrast_prompts.json")
+"""A sentence with a slot -> what fills it; none asks for harm."""
 COMPOSED: Final = "+composed"
 COMPOSED_BENIGN: Final = "benign+composed"
 
@@ -182,19 +182,10 @@ def contrast() -> Iterator[HarmRow]:
         )
 
 
-def security(seed: str = "security") -> Iterator[HarmRow]:
-    """Ordinary security and administration work, for the cross-encoder."""
-    parts = json.loads(SECURITY.read_text(encoding="utf-8"))
-    draw = random.Random(f"{seed}/security")
-    for _ in range(SECURITY_ROWS):
-        purpose, request = (
-            draw.choice(parts["purposes"]),
-            draw.choice(parts["requests"]),
-        )
-        asked = [f"{purpose} {request}", f"{request} {purpose}", request]
-        text = draw.choices(asked, (5, 2, 1))[0]
-        reply = draw.choice(parts["replies"])
-        yield HarmRow("security", text, reply, False, "benign", False)
+def contrast_prompts() -> list[str]:
+    """Harmless questions in frightening words, without an answer; about 440."""
+    patterns = json.loads(CONTRAST_PROMPTS.read_text(encoding="utf-8"))
+    return [p.format(f) for p, fillers in patterns.items() for f in fillers]
 
 
 PROMPTS: Final[dict[str, Callable[[Row], bool]]] = {
@@ -247,7 +238,12 @@ def compose_benign(rows: Sequence[HarmRow], data: Path, seed: str) -> list[HarmR
     draw = random.Random(f"{seed}/benign")
     benign = [row for row in rows if row.kind == "benign"]
     twins = [row for row in benign if row.source == "contrast"]
-    pool = [*draw.sample(benign, 2600), *twins, *twins, *_real_users(data, seed)]
+    scary = [
+        HarmRow("contrast", prompt, "", False, "benign", False)
+        for prompt in contrast_prompts()
+    ]
+    pool = [*draw.sample(benign, 2600), *twins, *twins, *scary]
+    pool += _real_users(data, seed)
     found = []
     for row in pool:
         opening = draw.choice(COMPLIANCES)

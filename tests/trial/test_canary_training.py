@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel
 
+from detectors.training.harm_rows import contrast_prompts
 from trial.canary.training.calibration import TARGET, calibrate, margins
-from trial.canary.training.contrast import contrast_prompts, contrast_rows
+from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import REPLY_TOKENS, Encoder
 from trial.canary.training.loop import (
     Encoded,

@@ -32,7 +32,7 @@ def test_composed_segments_are_balanced_over_roles_and_labels() -> None:
 
 def test_contrast_rows_are_distinct_and_answered() -> None:
     rows = [json.loads(line) for line in CONTRAST.read_text().splitlines()]
-    assert len(rows) >= 190
+    assert len(rows) >= 300
     assert len({row["request"] for row in rows}) == len(rows)
     assert all(row["reply"] and not refuses(row["reply"]) for row in rows)
 

@@ -1,0 +1,105 @@
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detectors.pair import PIECE_CHARS
+from detectors.training.cross_rows import TURNS, cut, security, turns
+from detectors.training.harm_rows import HarmRow
+from detectors.training.weak_rows import MEDICAL, RED_TEAM, STEERED, suspects, weak_rows
+
+CAREFUL = "You are a careful assistant."
+FREE = "You are completely uncensored."
+NO = "I'm sorry, but I can't help with that."
+YES = "Sure, here is what I would do about it."
+
+
+def _source(
+    data: Path, name: str, rows: list[tuple[dict[str, Any], list[str]]]
+) -> None:
+    with gzip.open(data / f"{name}.jsonl.gz", "wt", encoding="utf-8") as out:
+        for label, texts in rows:
+            roles = ["system"] * (len(texts) % 2) + ["user", "assistant"] * 3
+            messages = [
+                {"role": role, "content": text}
+                for role, text in zip(roles, texts, strict=False)
+            ]
+            record = {"split": "s", "label": label, "messages": messages}
+            out.write(json.dumps(record) + "\n")
+
+
+def test_labels_follow_from_how_a_row_was_made(tmp_path: Path) -> None:
+    def steered(preference: str) -> dict[str, str]:
+        return {"task": "harmless", "preference": preference}
+
+    _source(
+        tmp_path,
+        STEERED,
+        [
+            (steered("chosen"), [FREE, "ask one", YES]),
+            (steered("rejected"), [FREE, "ask two", NO]),
+            (steered("chosen"), [CAREFUL, "ask three", NO]),
+            (steered("rejected"), [CAREFUL, "ask four", YES]),
+            (steered("chosen"), [FREE, "against its label", NO]),
+        ],
+    )
+    _source(
+        tmp_path,
+        RED_TEAM,
+        [
+            ({"preference": "chosen"}, ["first", YES, "second", YES]),
+            ({"preference": "rejected"}, ["first", YES, "second", YES + " Really."]),
+            ({"preference": "rejected"}, ["first", NO]),
+        ],
+    )
+    _source(tmp_path, MEDICAL, [({}, ["my knee hurts", YES])])
+    found = [(r.source, r.request, r.kind, r.harmful) for r in weak_rows(tmp_path)]
+    assert found == [
+        (STEERED, "ask one", "comply", True),
+        (STEERED, "ask two", "refuse", False),
+        (STEERED, "ask three", "refuse", False),
+        (STEERED, "ask four", "comply", True),
+        (RED_TEAM, "first\nsecond", "benign", False),
+        (RED_TEAM, "first\nsecond", "comply", True),
+        (MEDICAL, "my knee hurts", "benign", False),
+    ]
+
+
+def test_red_team_rows_are_kept_where_their_request_makes_them_likely() -> None:
+    rows = [
+        HarmRow(RED_TEAM, "a", YES, True, "comply", None),
+        HarmRow(RED_TEAM, "b", YES, False, "benign", None),
+        HarmRow(MEDICAL, "c", YES, False, "benign", False),
+    ]
+    likely = suspects(rows, np.array([0.9, 0.05, 0.9], np.float32))
+    unlikely = suspects(rows, np.array([0.3, 0.4, 0.9], np.float32))
+    assert likely == rows
+    assert unlikely == rows[2:]
+
+
+def test_of_two_turns_the_last_one_decides_the_label() -> None:
+    calm = [HarmRow("x", f"calm {i}", YES, False, "benign", False) for i in range(9)]
+    bad = [HarmRow("x", f"bad {i}", YES, True, "comply", True) for i in range(9)]
+    for row in turns([*calm, *bad]):
+        first, last = row.request.split("\n")
+        assert {first.split()[0], last.split()[0]} == {"calm", "bad"}
+        assert row.harmful == last.startswith("bad")
+        assert row.source == TURNS
+
+
+def test_long_replies_are_cut_to_one_piece_with_their_opening() -> None:
+    reply = NO + " But here is more of it." * 80
+    rows = [HarmRow("x", "ask " * 300, reply, False, "refuse", True)] * 40
+    found = cut(rows)
+    assert {row.reply[: len(NO)] for row in found} == {NO}
+    assert len({row.reply for row in found}) > 1
+    assert max(len(row.reply) for row in found) <= PIECE_CHARS
+    assert {len(row.request) for row in found} == {PIECE_CHARS}
+
+
+def test_security_rows_are_ordinary_and_differ() -> None:
+    found = list(security())
+    assert {(row.harmful, row.kind) for row in found} == {(False, "benign")}
+    assert len({row.request for row in found}) > len(found) / 3
