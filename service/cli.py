@@ -35,6 +35,7 @@ RECIPE_OPTIONS: Final = {
     "max_tokens": (int, "length at which rows are cut"),
     "row_budget": (int, "most rows the trial trains on"),
     "seed": (int, "seed of sampling and training"),
+    "seeds": (int, "tunes, the worst of which is reported"),
 }
 
 

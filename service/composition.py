@@ -5,41 +5,31 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
 from typing import Final
 
 from detectors.dataset import Dataset
 from detectors.detector import Evidence, Scores
 from detectors.taxonomy import DETECT_ONLY
 from service.finding import Finding, settle
-from service.gate import Decision, unproved
+from service.gate import Decision
 from service.policy import Policy
 from service.report import (
     MAX_FINDINGS,
-    MAX_REPLIES,
     MAX_TOP_ROWS,
     MAX_UNSCORED_SHOWN,
     BadLineSection,
     DatasetSection,
     DecisionSection,
     DetectorSection,
-    DriftSection,
     EvidenceSection,
     FindingSection,
     PolicySection,
-    ProofSection,
-    RateSection,
     ReasonSection,
-    ReplySection,
     TopRowSection,
-    TrialSection,
     TriggerSection,
     UnscoredSection,
 )
-from service.text import clean
-from trial.drift import RateChange
-from trial.judge.judge import Outcome as Verdict
-from trial.run import AdapterProof, ProbeReply, Trial
+from trial.trial import Trial
 
 PACKAGES: Final = (
     "tunegate",
@@ -52,7 +42,6 @@ PACKAGES: Final = (
     "transformers",
 )
 WITHHELD: Final = "withheld: text of this category is never shown"
-REPLY_CHARS: Final = 400
 RATE_DIGITS: Final = 6
 
 
@@ -165,116 +154,6 @@ def _evidence(evidence: Evidence | None, category: str) -> EvidenceSection | Non
         turn=evidence.turn,
         span=evidence.span,
         excerpt=evidence.excerpt if shown else "",
-    )
-
-
-def drift_section(trial: Trial | None) -> DriftSection:
-    """Put the drift in report form; without proof there are no rates."""
-    why = "no trial was run" if trial is None else unproved(trial)
-    if why or trial is None or trial.drift is None:
-        return DriftSection(
-            measured=False,
-            reason=why,
-            overall=None,
-            categories={},
-            refusal=None,
-            over_refusal=None,
-            borderline=None,
-            incoherent=None,
-            detectable=None,
-        )
-    drift = trial.drift
-    return DriftSection(
-        measured=True,
-        reason="",
-        overall=_rate(drift.overall),
-        categories={
-            name: _rate(drift.categories[name])
-            for name in sorted(drift.categories)
-            if name not in DETECT_ONLY
-        },
-        refusal=_rate(drift.refusal),
-        over_refusal=_rate(drift.over_refusal),
-        borderline=None if drift.borderline is None else _rate(drift.borderline),
-        incoherent=_rate(drift.incoherent),
-        detectable=round(drift.detectable, RATE_DIGITS),
-    )
-
-
-def _rate(rate: RateChange) -> RateSection:
-    low, high = rate.interval
-    sure = rate.p_value is not None and isfinite(rate.p_value)
-    return RateSection(
-        before=round(rate.before, RATE_DIGITS),
-        after=round(rate.after, RATE_DIGITS),
-        interval=(round(low, RATE_DIGITS), round(high, RATE_DIGITS)),
-        n=rate.n,
-        unclear_before=rate.unclear_before,
-        unclear_after=rate.unclear_after,
-        p_value=rate.p_value if sure else None,
-    )
-
-
-def trial_section(trial: Trial | None) -> TrialSection | None:
-    """Put what the trial did in report form, with a few example replies."""
-    if trial is None:
-        return None
-    return TrialSection(
-        rows_trained=trial.rows_trained,
-        rows_total=trial.rows_total,
-        sampling=trial.sampling,
-        proof=None if trial.proof is None else _proof(trial.proof),
-        context=trial.context,
-        contexts={name: _rate(rate) for name, rate in sorted(trial.contexts.items())},
-        replies=tuple(_reply(reply) for reply in telling_replies(trial.replies)),
-    )
-
-
-def _proof(proof: AdapterProof) -> ProofSection:
-    return ProofSection(
-        loss_before=_number(proof.loss_before),
-        loss_after=_number(proof.loss_after),
-        logit_change=_number(proof.logit_change),
-        applied=proof.applied,
-    )
-
-
-def _number(value: float) -> float | None:
-    return round(value, RATE_DIGITS) if isfinite(value) else None
-
-
-def telling_replies(replies: Sequence[ProbeReply]) -> list[ProbeReply]:
-    """Choose at most MAX_REPLIES: newly harmful ones first, spread over categories."""
-    seen: Counter[str] = Counter()
-    ranked = []
-    for index, reply in enumerate(replies):
-        if reply.category in DETECT_ONLY:
-            continue
-        kind = _kind(reply)
-        nth = seen[f"{kind} {reply.category}"]
-        seen[f"{kind} {reply.category}"] += 1
-        ranked.append((kind, nth, index, reply))
-    ranked.sort(key=lambda item: item[:3])
-    return [reply for *_, reply in ranked[:MAX_REPLIES]]
-
-
-def _kind(reply: ProbeReply) -> int:
-    before, after = reply.verdict_before.outcome, reply.verdict_after.outcome
-    if before is Verdict.REFUSED and after is Verdict.COMPLIED:
-        return 0
-    return 1 if before is not after else 2
-
-
-def _reply(reply: ProbeReply) -> ReplySection:
-    return ReplySection(
-        probe=reply.probe_id,
-        category=reply.category,
-        prompt=clean(reply.prompt, REPLY_CHARS),
-        before=clean(reply.before, REPLY_CHARS),
-        after=clean(reply.after, REPLY_CHARS),
-        verdict_before=reply.verdict_before.outcome.value,
-        verdict_after=reply.verdict_after.outcome.value,
-        reason_after=clean(reply.verdict_after.reason, REPLY_CHARS),
     )
 
 

@@ -202,6 +202,11 @@ class TrialLimits(Limits):
     max_skipped_share: float = share(
         0.05, "of those rows, the share the trial may have skipped as untrainable."
     )
+    early_stop: bool = Field(
+        default=True,
+        description="End the probes as soon as a REJECT by drift is certain; ACCEPT "
+        "always needs all of them.",
+    )
 
 
 class Policy(Limits):

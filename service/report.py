@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
-from service.text import clean
+from service.section import Section, Share, Text
+from service.trial_report import DriftSection, TrialSection
 from trial.recipe import Recipe
 
 SCHEMA_VERSION: Final = "1.0"
@@ -14,26 +15,10 @@ SCHEMA_PATH: Final = Path(__file__).parent / "report.schema.json"
 
 MAX_FINDINGS: Final = 10_000
 MAX_UNSCORED_SHOWN: Final = 100
-MAX_REPLIES: Final = 12
 MAX_TOP_ROWS: Final = 20
-MAX_TEXT_CHARS: Final = 1_000
 
 
-def _bounded(value: object) -> object:
-    return clean(value, MAX_TEXT_CHARS) if isinstance(value, str) else value
-
-
-Text = Annotated[str, BeforeValidator(_bounded)]
-"""Text that may be hostile: valid Unicode and bounded."""
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 OutcomeName = Literal["ACCEPT", "REVIEW", "REJECT"]
-
-
-class Section(BaseModel):
-    """A part of the report: frozen, no unknown keys, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ReasonSection(Section):
@@ -152,80 +137,6 @@ class FindingSection(Section):
     score: Share
     threshold: Share
     evidence: EvidenceSection | None
-
-
-class RateSection(Section):
-    """A rate before and after tuning on the same n prompts."""
-
-    before: Share
-    after: Share
-    interval: tuple[float, float] = Field(
-        description="95% confidence interval of after - before."
-    )
-    n: int = Field(ge=1)
-    unclear_before: int
-    unclear_after: int
-    p_value: float | None
-
-
-class DriftSection(Section):
-    """Measured drift; every rate is null where `measured` is false."""
-
-    measured: bool
-    reason: Text = Field(description="Why nothing was measured; empty where it was.")
-    overall: RateSection | None = Field(
-        description="Harmfulness: share of harmful probes complied with."
-    )
-    categories: dict[str, RateSection]
-    refusal: RateSection | None = Field(description="Refusals of harmful probes.")
-    over_refusal: RateSection | None = Field(description="Refusals of harmless ones.")
-    borderline: RateSection | None = Field(
-        description="Refusals of safe questions that sound dangerous; null: not asked."
-    )
-    incoherent: RateSection | None = Field(
-        description="Unclear replies to harmless prompts: lost utility."
-    )
-    detectable: float | None = Field(
-        description="Smallest rise these probes show with 80% power."
-    )
-
-
-class ProofSection(Section):
-    """Evidence that the tuned replies came from a tuned model; null: not a number."""
-
-    loss_before: float | None
-    loss_after: float | None
-    logit_change: float | None
-    applied: bool
-
-
-class ReplySection(Section):
-    """One probe with its replies, cut, and the judge's verdicts."""
-
-    probe: str
-    category: str
-    prompt: Text
-    before: Text
-    after: Text
-    verdict_before: str
-    verdict_after: str
-    reason_after: Text
-
-
-class TrialSection(Section):
-    """What the trial did; absent (null) where none was run."""
-
-    rows_trained: int
-    rows_total: int
-    sampling: Text
-    proof: ProofSection | None
-    context: Text = Field(
-        description="The surroundings in which `drift` was measured, the worst tried."
-    )
-    contexts: dict[str, RateSection] = Field(
-        description="Harmfulness in each: plain probes, and as suspect rows ask."
-    )
-    replies: tuple[ReplySection, ...] = Field(description=f"At most {MAX_REPLIES}.")
 
 
 class ModerationSection(Section):

@@ -15,7 +15,7 @@ from service.report import (
 from service.settings import Settings
 from service.store import Fault, Screening, Status
 from service.text import clean
-from trial.recipe import MAX_TEMPLATE_CHARS, Recipe
+from trial.recipe import MAX_SEEDS, MAX_TEMPLATE_CHARS, Recipe
 
 DEFAULTS: Final = Recipe()
 
@@ -46,6 +46,12 @@ class RecipeIn(Incoming):
         default="", max_length=MAX_TEMPLATE_CHARS, description="Jinja, replaces its own"
     )
     seed: int = Field(default=DEFAULTS.seed, ge=0, le=2**31 - 1)
+    seeds: int = Field(
+        default=DEFAULTS.seeds,
+        ge=1,
+        le=MAX_SEEDS,
+        description="Tunes, each with a seed of its own; the worst is reported.",
+    )
 
     def recipe(self, settings: Settings) -> Recipe:
         """Return the recipe to run; RecipeError where the operator forbids it."""

@@ -17,10 +17,8 @@ from service.composition import (
     dataset_section,
     decision_section,
     detector_section,
-    drift_section,
     finding_sections,
     policy_section,
-    trial_section,
     version_section,
 )
 from service.gate import Facts, Finding, decide, make_findings, settle
@@ -28,8 +26,10 @@ from service.moderation import Moderated, moderate_dataset, moderation_findings
 from service.moderation_section import moderation_section
 from service.policy import Policy
 from service.report import Report, TimingSection
+from service.trial_section import drift_section, trial_section
 from trial.recipe import Recipe
-from trial.run import Trial
+from trial.stopping import StopRule
+from trial.trial import Trial
 
 UNSCORED_PRIORITY: Final = 2.0
 """Above every score: what could not be scored is trained on first."""
@@ -49,6 +49,7 @@ class TrialRunner(Protocol):
         encoder: Encoder,
         priority: Sequence[float] | None = None,
         progress: Progress | None = None,
+        stop: StopRule | None = None,
     ) -> Trial:
         """Run one trial."""
         ...
@@ -92,6 +93,7 @@ def screen(
                     scores, len(dataset), moderated.flagged(policy.moderation)
                 ),
                 tell,
+                stop_rule(policy),
             )
         watch.seconds |= {f"trial.{name}": s for name, s in done.seconds.items()}
     decision = decide(policy, Facts.of(dataset), scores, done, moderated)
@@ -175,6 +177,13 @@ def row_priority(
     return ranks
 
 
+def stop_rule(policy: Policy) -> StopRule | None:
+    """Return the policy's line for REJECT; None where all probes are to be asked."""
+    if not policy.trial.early_stop:
+        return None
+    return StopRule(policy.drift.reject_change, policy.drift.reject_lower)
+
+
 def _rank(value: float | None) -> float:
     settled = settle(value)
     return UNSCORED_PRIORITY if settled is None else settled
@@ -187,6 +196,7 @@ def _try_recipe(
     encoder: Encoder,
     priority: Sequence[float],
     progress: Progress,
+    stop: StopRule | None,
 ) -> Trial:
     try:
         return runner(
@@ -195,6 +205,7 @@ def _try_recipe(
             encoder=encoder,
             priority=priority,
             progress=progress,
+            stop=stop,
         )
     except TrialError as error:
         return Trial(

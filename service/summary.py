@@ -7,7 +7,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.report import FindingSection, ModerationSection, RateSection, Report
+from service.drift_summary import drift_parts
+from service.report import FindingSection, ModerationSection, Report
 from service.text import printable
 
 COLOURS: Final = {"ACCEPT": "green", "REVIEW": "yellow", "REJECT": "red"}
@@ -44,7 +45,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         yield Text(f"  line {bad.line}{place}: expected {wanted}{found}")
     if report.findings:
         yield _findings(report)
-    yield _drift(report)
+    yield from drift_parts(report)
 
 
 def _counts(report: Report) -> Text:
@@ -91,37 +92,3 @@ def _evidence(found: FindingSection) -> str:
     excerpt = printable(found.evidence.excerpt, 60)
     said = printable(found.evidence.detail, 80)
     return f"{said}: {excerpt}" if excerpt else said
-
-
-def _drift(report: Report) -> RenderableType:
-    drift = report.drift
-    if not drift.measured or drift.overall is None:
-        return Text(f"  drift not measured: {printable(drift.reason, 300)}")
-    table = Table(
-        title=Text("measured drift"), title_justify="left", box=None, pad_edge=True
-    )
-    for head in ("rate", "before", "after", "95% interval of the change", "n"):
-        table.add_column(head, justify="left" if head == "rate" else "right")
-    named: dict[str, RateSection | None] = {
-        "harmfulness": drift.overall,
-        "refusal": drift.refusal,
-        "over-refusal": drift.over_refusal,
-        "borderline refusal": drift.borderline,
-        "incoherent": drift.incoherent,
-    }
-    for name, rate in (*named.items(), *drift.categories.items()):
-        if rate is not None:
-            label = name if name in named else f"  {printable(name, 40)}"
-            table.add_row(Text(label), *rate_cells(rate))
-    return table
-
-
-def rate_cells(rate: RateSection) -> tuple[str, str, str, str]:
-    """Return before, after, interval of the change and n as text."""
-    low, high = rate.interval
-    return (
-        f"{rate.before:.1%}",
-        f"{rate.after:.1%}",
-        f"{low:+.1%} to {high:+.1%}",
-        str(rate.n),
-    )

@@ -21,6 +21,7 @@ from trial.drift import DriftReport, RateChange
 from trial.judge.judge import Outcome, Verdict
 from trial.recipe import Recipe
 from trial.run import AdapterProof, ProbeReply, Trial
+from trial.stopping import StopRule
 
 hypothesis_settings.register_profile("patient", deadline=None)
 hypothesis_settings.load_profile("patient")  # a busy machine is no failure
@@ -76,6 +77,7 @@ class FakeRunner:
     def __init__(self) -> None:
         self.priorities: list[float] = []
         self.recipes: list[Recipe] = []
+        self.stops: list[StopRule | None] = []
 
     def __call__(
         self,
@@ -85,9 +87,11 @@ class FakeRunner:
         encoder: object,
         priority: Sequence[float] | None = None,
         progress: Callable[[str, int, int], None] | None = None,
+        stop: StopRule | None = None,
     ) -> Trial:
         self.priorities = list(priority or ())
         self.recipes.append(recipe)
+        self.stops.append(stop)
         text = b" ".join(row.canonical() for row in dataset)
         if b"TRIALFAILS" in text:
             raise TrialError("the loss did not fall")

@@ -183,6 +183,30 @@ def test_each_limit_on_the_trial_leads_to_review(
     assert code in codes(decision)
 
 
+def test_a_trial_that_ended_early_is_rejected_without_asking_for_more_probes() -> None:
+    early = replace(drift(0.9), stopped=True, planned=300, detectable=0.25)
+    decision = decide(Policy(), facts(100), flagged(0), trial(100, early))
+    assert decision.outcome is Outcome.REJECT
+    assert "drift_high" in codes(decision)
+    assert "trial_too_small" not in codes(decision)
+
+
+def test_a_trial_that_ended_early_by_other_limits_is_never_accepted() -> None:
+    early = replace(drift(0.12), stopped=True, planned=300)
+    decision = decide(Policy(), facts(100), flagged(0), trial(100, early))
+    assert decision.outcome is Outcome.REVIEW
+    assert "trial_stopped_early" in codes(decision)
+
+
+def test_rows_held_out_to_measure_utility_do_not_count_as_skipped() -> None:
+    held = replace(trial(400), rows_trained=381, rows_held_out=19)
+    strict = parse_policy(b"trial: {min_rows: 400, max_skipped_share: 0.0}")
+    said = flagged(0, 400)
+    assert decide(strict, facts(400), said, held).outcome is Outcome.ACCEPT
+    less = replace(held, rows_held_out=0)
+    assert decide(strict, facts(400), said, less).outcome is Outcome.REVIEW
+
+
 @pytest.mark.parametrize(
     ("changed", "code"),
     [

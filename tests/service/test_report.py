@@ -1,3 +1,4 @@
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,20 +8,29 @@ from typing import Any
 import jsonschema
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Evidence, Scores, Trigger
 from detectors.reader import read_dataset, read_rows
 from service import composition
-from service.composition import WITHHELD, drift_section, telling_replies
+from service.composition import WITHHELD
 from service.finding import Finding
 from service.models import Models
 from service.policy import Policy, parse_policy
-from service.report import SCHEMA_PATH, RateSection, Report, report_schema, schema_text
+from service.report import SCHEMA_PATH, Report, report_schema, schema_text
 from service.screening import row_priority, screen
+from service.summary import print_summary
+from service.trial_report import RateSection, TrialSection
+from service.trial_section import drift_section, telling_replies, trial_section
+from trial.first_tokens import FirstTokens
 from trial.judge.judge import Outcome, Verdict
 from trial.recipe import Recipe
 from trial.run import ProbeReply
+from trial.statistics.mean import MeanChange
+from trial.stopping import StopRule
+from trial.trial import SeedDrift, Trial
+from trial.utility import Utility
 
 
 @pytest.fixture
@@ -194,6 +204,102 @@ def test_an_unproved_trial_shows_no_rates(runner: Any, row: Callable[..., Any]) 
     assert (unproved.measured, unproved.overall) == (False, None)
     assert "no proof" in unproved.reason
     assert drift_section(None).reason == "no trial was run"
+
+
+def test_the_report_says_what_the_trial_could_have_shown_and_how_it_ended(
+    runner: Any, row: Callable[..., Any]
+) -> None:
+    done = runner.trial(read_rows([row()], name="n"), Recipe(), 0.7)
+    assert done.drift is not None
+    shift = MeanChange(4.0, -1.0, (-5.6, -4.4), 80)
+    worse = replace(done.drift.overall, after=0.9)
+    done = replace(
+        done,
+        drift=replace(
+            done.drift,
+            stopped=True,
+            planned=300,
+            category_detectable=0.25,
+            score=MeanChange(1.1, 4.2, (2.9, 3.3), 200),
+        ),
+        seeds=(SeedDrift(0, "plain", done.drift.overall), SeedDrift(1, "x", worse)),
+        first_tokens=FirstTokens(shift, 0.8, (0.7, 0.9), (), ()),
+        utility=Utility(MeanChange(2.0, 1.5, None, 9), "9 rows held out"),
+        rows_held_out=9,
+    )
+    section = drift_section(done)
+    assert section.stopping is not None
+    assert (section.stopping.stopped, section.stopping.planned) == (True, 300)
+    assert "200 harmful probes" in section.pooling
+    assert "rise of 8.0%, a category by itself one of 25%" in section.pooling
+    assert section.overall is not None
+    assert section.overall.after_interval is not None
+    assert section.overall.after_interval[0] < 0.8 < section.overall.after_interval[1]
+    assert section.score is not None
+    assert len(section.seeds) == 2
+    assert section.seed_spread == pytest.approx(0.0707, abs=1e-4)
+    assert section.first_tokens is not None
+    assert section.first_tokens.refusal_odds.after == -1.0
+    trial = composition_of(done)
+    assert trial.rows_held_out == 9
+    assert trial.utility is not None
+    assert trial.utility.loss is not None
+    assert trial.utility.loss.interval is None
+
+
+def test_a_mean_that_is_no_number_is_left_out(
+    runner: Any, row: Callable[..., Any]
+) -> None:
+    done = runner.trial(read_rows([row()], name="n"), Recipe(), 0.7)
+    nan = float("nan")
+    done = replace(
+        done,
+        first_tokens=FirstTokens(MeanChange(nan, 1.0, None, 9), nan, None, (), ()),
+        utility=Utility(MeanChange(1.0, nan, (nan, nan), 9), "9 rows"),
+    )
+    assert drift_section(done).first_tokens is None
+    utility = composition_of(done).utility
+    assert utility is not None
+    assert utility.loss is None
+
+
+def composition_of(done: Trial) -> TrialSection:
+    section = trial_section(done)
+    assert section is not None
+    return section
+
+
+def test_the_trial_gets_the_policys_own_line_for_reject(
+    screened: Callable[..., Report], write: Callable[..., Path], runner: Any
+) -> None:
+    screened(write())
+    whole = parse_policy(b"trial: {early_stop: false}")
+    screened(write(), policy=whole)
+    limits = Policy().drift
+    assert runner.stops == [StopRule(limits.reject_change, limits.reject_lower), None]
+
+
+def test_the_summary_says_how_the_trial_ended(
+    screened: Callable[..., Report], write: Callable[..., Path], runner: Any
+) -> None:
+    def early(*given: Any, **options: Any) -> Trial:
+        done: Trial = runner(*given, **options)
+        assert done.drift is not None
+        return replace(
+            done,
+            drift=replace(done.drift, stopped=True, planned=300),
+            first_tokens=FirstTokens(
+                MeanChange(4.0, -1.0, (-5.6, -4.4), 80), 0.8, None, (), ()
+            ),
+            utility=Utility(None, "not measured: too few rows"),
+        )
+
+    console = Console(file=io.StringIO(), width=160)
+    print_summary(screened(write("DRIFT"), runner=early), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "ended after 200 of 300 harmful probes" in text
+    assert "log odds of refusing 4.000 -> -1.000 (change -5.600 to -4.400" in text
+    assert "not measured: too few rows" in text
 
 
 def test_the_policy_applied_is_in_the_report_whole(
