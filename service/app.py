@@ -2,24 +2,23 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from service.backend import open_backend
 from service.body_limit import BodyLimit
 from service.context import Context
 from service.errors_http import add_handlers
-from service.models import Models, load_models
-from service.moderator import check_moderator, load_moderator
+from service.models import Models
+from service.moderator import check_moderator
 from service.policy import load_policy
 from service.routes import health, scan, schema, screenings
 from service.screening import TrialRunner
 from service.settings import Settings
-from service.store import Store
-from service.worker import Worker
+from service.worker_command import make_worker
 
 DESCRIPTION = """Screens a proposed fine-tuning dataset and gates the job on measured \
 safety drift. Errors are RFC 9457 problem+json with a stable `code`."""
@@ -41,21 +40,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        store = await to_thread.run_sync(
-            partial(Store, settings.data_dir, max_kept=settings.max_kept)
+        backend = await to_thread.run_sync(open_backend, settings)
+        worker = make_worker(backend, load=load, runner=runner)
+        app.state.context = Context(
+            settings, policy, backend, worker, CapacityLimiter(1)
         )
-        worker = Worker(
-            store,
-            load=load or partial(load_models, settings.encoder),
-            limits=settings.limits(),
-            max_queued=settings.max_queued,
-            runner=runner,
-            moderator=lambda models: load_moderator(settings, models.detectors),
-        )
-        app.state.context = Context(settings, policy, store, worker, CapacityLimiter(1))
-        worker.start()
+        await to_thread.run_sync(worker.start)
         yield
-        await to_thread.run_sync(worker.stop)
+        app.state.drained = await to_thread.run_sync(worker.stop)
+        backend.close()
 
     app = FastAPIOffline(  # the pages of /docs without a content delivery network
         title="Tunegate",

@@ -76,6 +76,13 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (default: setting)")
     serve.add_argument("--port", type=int, help="port to listen on (default: setting)")
     serve.set_defaults(run=run_serve)
+    worker = commands.add_parser(
+        "worker", help="work on queues of a service, without HTTP"
+    )
+    worker.add_argument(
+        "--queues", metavar="NAMES", help="detect, trial or both (default: setting)"
+    )
+    worker.set_defaults(run=run_worker)
     doctor = commands.add_parser("doctor", help="check packages, device and models")
     doctor.set_defaults(run=run_doctor)
     schema = commands.add_parser("schema", help="print the JSON Schema of a report")
@@ -261,7 +268,22 @@ def run_serve(options: argparse.Namespace) -> int:
     given = {"host": options.host, "port": options.port}
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(**chosen)
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
+    app = create_app(settings)
+    uvicorn.run(app, host=settings.host, port=settings.port)
+    if not getattr(app.state, "drained", True):
+        os._exit(0)  # a step that cannot be interrupted: another process repeats it
+    return 0
+
+
+def run_worker(options: argparse.Namespace) -> int:
+    """Work on queues until told to stop."""
+    from service.settings import load_settings
+    from service.worker_command import work
+
+    queues = options.queues.split(",") if options.queues else None
+    settings = load_settings(**({"queues": queues} if queues else {}))
+    if not work(settings):
+        os._exit(0)  # as above
     return 0
 
 

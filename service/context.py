@@ -6,11 +6,12 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from service.backend import Backend
 from service.errors_http import Problem
 from service.models import Models
 from service.policy import Policy
 from service.settings import Settings
-from service.store import Screening, Store
+from service.store import Screening
 from service.worker import Worker
 
 RETRY_SECONDS = "10"
@@ -18,14 +19,14 @@ RETRY_SECONDS = "10"
 
 @dataclass(frozen=True)
 class Context:
-    """Settings, default policy, store and worker of one app.
+    """Settings, default policy, backend and worker of one app.
 
     `scans` admits one scan at a time: more would only slow each other down.
     """
 
     settings: Settings
     policy: Policy
-    store: Store
+    backend: Backend
     worker: Worker
     scans: CapacityLimiter
 
@@ -44,12 +45,15 @@ class Context:
 
     def screening(self, screening_id: str) -> Screening:
         """Return the screening; 404 where there is none of that id."""
-        found = self.store.get(screening_id)
+        found = self.backend.store.get(screening_id)
         if found is None:
-            raise Problem(
-                404, "screening_not_found", "There is no screening of that id."
-            )
+            raise not_found()
         return found
+
+
+def not_found() -> Problem:
+    """Return the 404 for a screening that is not there."""
+    return Problem(404, "screening_not_found", "There is no screening of that id.")
 
 
 def _context(request: Request) -> Context:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
 from detectors.moderation.moderator import Moderator, Progress, Usage, Verdict
-from detectors.moderation.rows import RowVerdict, moderate_rows
+from detectors.moderation.rows import RowModeration, RowVerdict, moderate_rows
 from detectors.taxonomy import DETECT_ONLY
 from service.finding import Finding, settle
 from service.policy import ModerationLimits, Policy
@@ -80,11 +81,43 @@ def moderate_dataset(
     chosen = choose_rows(policy.moderation, scores, len(dataset))
     examples = [row for row, sent in zip(dataset, chosen, strict=True) if sent]
     if not examples:
-        return Moderated(moderator.name, moderator.model, (None,) * len(dataset))
+        return gather(moderator, chosen, ())
     said = moderate_rows(moderator, examples, progress=progress)
-    heard = iter(said.rows)
+    return gather(moderator, chosen, (said,))
+
+
+class Provider(Protocol):
+    """Who moderated: a Moderator, or a record of one."""
+
+    @property
+    def name(self) -> str:
+        """The provider."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model asked."""
+        ...
+
+
+def gather(
+    provider: Provider, chosen: Sequence[bool], batches: Sequence[RowModeration]
+) -> Moderated:
+    """Lay what was said of the rows sent out, batch by batch, over all rows."""
+    heard = (row for batch in batches for row in batch.rows)
     rows = tuple(next(heard) if sent else None for sent in chosen)
-    return Moderated(moderator.name, moderator.model, rows, said.usage)
+    usage = add_usage([batch.usage for batch in batches])
+    return Moderated(provider.name, provider.model, rows, usage)
+
+
+def add_usage(parts: Sequence[Usage]) -> Usage:
+    """Return what several batches cost together."""
+    return Usage(
+        requests=sum(part.requests for part in parts),
+        tokens=sum(part.tokens for part in parts),
+        cached=sum(part.cached for part in parts),
+        seconds=sum(part.seconds for part in parts),
+    )
 
 
 def moderation_findings(

@@ -14,7 +14,7 @@ from detectors.moderation.guard.dialect import GuardDialect
 from detectors.moderation.guard.family import Family
 from detectors.moderation.ledger import Budget
 from detectors.moderation.local import Local
-from detectors.moderation.moderator import Moderator
+from detectors.moderation.moderator import Moderator, Usage
 from detectors.moderation.off import Off
 from detectors.moderation.openai import DEFAULT_MODEL, OpenAIDialect
 from detectors.moderation.remote import RemoteModerator
@@ -22,10 +22,21 @@ from service.policy import default_policy
 from service.settings import Settings
 
 LOCAL_DETECTOR: Final = "explicit_harm"
+NOTHING: Final = Usage()
 
 
-def load_moderator(settings: Settings, detectors: Sequence[Detector]) -> Moderator:
-    """Return the moderator that the settings name; InputError where they are amiss."""
+def load_moderator(
+    settings: Settings,
+    detectors: Sequence[Detector],
+    *,
+    spent: Usage = NOTHING,
+    cache: VerdictCache | None = None,
+) -> Moderator:
+    """Return the moderator that the settings name; InputError where they are amiss.
+
+    `spent` is what earlier batches of the same screening have cost: the budget is for
+    all of them. `cache` replaces the one that the settings name.
+    """
     match settings.moderation_provider:
         case "off":
             return Off()
@@ -39,11 +50,11 @@ def load_moderator(settings: Settings, detectors: Sequence[Detector]) -> Moderat
         dialect,
         endpoint(settings),
         budget=Budget(
-            requests=settings.moderation_max_requests,
-            tokens=settings.moderation_max_tokens,
-            seconds=settings.moderation_max_seconds,
+            requests=max(0, settings.moderation_max_requests - spent.requests),
+            tokens=max(0, settings.moderation_max_tokens - spent.tokens),
+            seconds=max(0.0, settings.moderation_max_seconds - spent.seconds),
         ),
-        cache=_cache(settings),
+        cache=load_cache(settings) if cache is None else cache,
     )
 
 
@@ -96,6 +107,7 @@ def _local(detectors: Sequence[Detector]) -> Moderator:
     raise InputError(f"moderation by local needs the detector {LOCAL_DETECTOR}")
 
 
-def _cache(settings: Settings) -> VerdictCache:
+def load_cache(settings: Settings) -> VerdictCache:
+    """Return the cache of verdicts: the file of the settings, or memory."""
     path = settings.moderation_cache
     return MemoryCache() if path is None else FileCache(path)

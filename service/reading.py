@@ -1,11 +1,9 @@
 """Reading requests: JSON bodies and multipart forms, checked; 4xx where wrong."""
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from anyio import to_thread
@@ -99,13 +97,6 @@ def safe_name(name: str) -> str:
     """Return the last part of a file name, bounded; "upload" where nothing is left."""
     last = name.replace("\\", "/").split("/")[-1]
     return clean(last.strip(), NAME_CHARS) or "upload"
-
-
-def keep(upload: UploadFile, path: Path) -> None:
-    """Copy an upload to its place, block by block."""
-    upload.file.seek(0)
-    with path.open("wb") as target:
-        shutil.copyfileobj(upload.file, target, 1024 * 1024)
 
 
 def _text(form: FormData, name: str) -> str:

@@ -1,8 +1,9 @@
 """Screening: detectors, then the trial, then the gate -> Report. Knows no HTTP."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -84,18 +85,34 @@ def screen(
     done = None
     if run_trial:
         with watch.stage("trial"):
-            done = _try_recipe(
-                runner or trial.run.run_trial,
-                dataset,
-                recipe,
-                encoder,
-                row_priority(
-                    scores, len(dataset), moderated.flagged(policy.moderation)
-                ),
-                tell,
-                stop_rule(policy),
+            priority = rank_rows(policy, dataset, scores, moderated)
+            done = try_recipe(
+                runner, dataset, recipe, encoder, priority, tell, stop_rule(policy)
             )
-        watch.seconds |= {f"trial.{name}": s for name, s in done.seconds.items()}
+    heard = Heard(scores, moderated, done)
+    timings = time_stages(started_at, watch.total(), done)
+    return compose_report(dataset, policy, recipe, encoder, heard, timings)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """All that was said of a dataset; `trial` is None where none was run."""
+
+    scores: Sequence[Scores]
+    moderated: Moderated
+    trial: Trial | None
+
+
+def compose_report(
+    dataset: Dataset,
+    policy: Policy,
+    recipe: Recipe,
+    encoder: Encoder,
+    heard: Heard,
+    timings: TimingSection,
+) -> Report:
+    """Decide, and put everything in report form."""
+    scores, moderated, done = heard.scores, heard.moderated, heard.trial
     decision = decide(policy, Facts.of(dataset), scores, done, moderated)
     findings = find_rows(policy, dataset, scores, moderated)
     return Report(
@@ -110,10 +127,19 @@ def screen(
         recipe=recipe,
         policy=policy_section(policy),
         versions=version_section((encoder.name, encoder.digest), scores, done),
-        timings=TimingSection(
-            started_at=started_at.isoformat(timespec="seconds"),
-            seconds={name: round(s, 3) for name, s in watch.total().items()},
-        ),
+        timings=timings,
+    )
+
+
+def time_stages(
+    started_at: datetime, seconds: Mapping[str, float], done: Trial | None
+) -> TimingSection:
+    """Put wall-clock seconds in report form, those inside the trial too."""
+    inside = {} if done is None else done.seconds
+    every = {**seconds, **{f"trial.{name}": s for name, s in inside.items()}}
+    return TimingSection(
+        started_at=started_at.isoformat(timespec="seconds"),
+        seconds={name: round(s, 3) for name, s in every.items()},
     )
 
 
@@ -184,13 +210,24 @@ def stop_rule(policy: Policy) -> StopRule | None:
     return StopRule(policy.drift.reject_change, policy.drift.reject_lower)
 
 
+def rank_rows(
+    policy: Policy,
+    dataset: Dataset,
+    scores: Sequence[Scores],
+    moderated: Moderated,
+) -> list[float]:
+    """Return how early the trial should take each row in."""
+    flagged = moderated.flagged(policy.moderation)
+    return row_priority(scores, len(dataset), flagged)
+
+
 def _rank(value: float | None) -> float:
     settled = settle(value)
     return UNSCORED_PRIORITY if settled is None else settled
 
 
-def _try_recipe(
-    runner: TrialRunner,
+def try_recipe(
+    runner: TrialRunner | None,
     dataset: Dataset,
     recipe: Recipe,
     encoder: Encoder,
@@ -198,8 +235,9 @@ def _try_recipe(
     progress: Progress,
     stop: StopRule | None,
 ) -> Trial:
+    """Run the trial (`runner` None: the real one); one that fails says why."""
     try:
-        return runner(
+        return (runner or trial.run.run_trial)(
             dataset,
             recipe,
             encoder=encoder,

@@ -1,7 +1,7 @@
 """Settings: what an operator chooses, from TUNEGATE_* environment variables."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from detectors.errors import InputError
 from detectors.reader import Limits
 from trial.recipe import CANARY
+
+QUEUES: Final = ("detect", "trial")
+"""The kinds of work, each a queue: detectors, and trials (on a GPU if there is one)."""
 
 
 class Settings(BaseSettings):
@@ -21,7 +24,21 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
     data_dir: Path = Field(
-        default=Path("work-dir"), description="Where uploads and reports are kept."
+        default=Path("work-dir"), description="Where the database and files are kept."
+    )
+    database_url: str = Field(
+        default="",
+        description="postgresql://user@host/database; an SQLite file in `data_dir` "
+        "where not set.",
+    )
+    storage_url: str = Field(
+        default="",
+        description="Folder or bucket (s3://, gs://, az://) for uploads and reports; "
+        "`data_dir` where not set.",
+    )
+    queues: tuple[Literal["detect", "trial"], ...] = Field(
+        default=QUEUES,
+        description="Work that this process does (JSON list); [] is HTTP alone.",
     )
     policy: Path | None = Field(
         default=None, description="Policy file; the default policy where not set."
@@ -57,12 +74,30 @@ class Settings(BaseSettings):
         default=100, ge=1, description="Most rows of one POST /v1/scan."
     )
     max_queued: int = Field(
-        default=16, ge=1, description="Screenings that may wait; further ones get 503."
+        default=16,
+        ge=1,
+        description="Screenings that may be open beside one; further ones get 503.",
     )
     max_kept: int = Field(
         default=1_000,
         ge=1,
         description="Screenings kept; the oldest finished go.",
+    )
+    retention_days: int = Field(
+        default=0,
+        ge=0,
+        description="Days after which one that ended is deleted; 0: no.",
+    )
+    timeout_seconds: float = Field(
+        default=0.0, ge=0, description="Longest screening, from its start; 0: no limit."
+    )
+    lease_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        description="Silence after which a process is taken for dead.",
+    )
+    poll_seconds: float = Field(
+        default=0.25, gt=0, description="Between two looks into the queues."
     )
 
     moderation_provider: Literal["off", "openai", "guard", "local"] = Field(

@@ -1,22 +1,30 @@
-"""Store: the screenings of this process, each with its folder on disk."""
+"""Store: every screening asked for, in the database; one change is one transaction."""
 
-import json
+import hashlib
+import re
 import secrets
-import shutil
-import threading
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from operator import attrgetter
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol, cast
 
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+
+from service import audit
+from service.checkpoint import report_key
+from service.database import reading
+from service.datasets import Datasets, Upload
+from service.objects import ObjectStore
+from service.policy import Policy
 from service.report import OutcomeName
+from service.tables import SCREENINGS
+from service.text import clean
+from trial.recipe import Recipe
 
 Status = Literal["queued", "running", "finished", "failed"]
-RECORD: Final = "record.json"
-REPORT: Final = "report.json"
-UPLOAD: Final = "upload"
-ROWS: Final = "rows.json"
+OVER: Final = ("finished", "failed")
+SCREENING_ID: Final = re.compile(r"scr_[0-9a-f]{24}")
+S: Final = SCREENINGS.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,40 @@ class Screening:
     @property
     def over(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.status in ("finished", "failed")
+        return self.status in OVER
 
 
-INTERRUPTED: Final = Fault(
-    "interrupted", "The service stopped before this screening ended: submit it again."
-)
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of a screening."""
+
+    name: str
+    policy: Policy
+    recipe: Recipe
+    run_trial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An order accepted: the dataset by its digest, and in which form it came."""
+
+    screening_id: str
+    order: Order
+    dataset: str
+    form: str
+    started_at: str
+
+
+class QueueFull(Exception):
+    """As many screenings are open as are allowed to."""
+
+
+class Queue(Protocol):
+    """Takes a screening to be worked on, in the transaction that accepts it."""
+
+    def enqueue(self, connection: Connection, screening_id: str) -> None:
+        """Queue a screening; nothing happens before the transaction commits."""
+        ...
 
 
 def now() -> str:
@@ -59,39 +95,70 @@ def now() -> str:
 
 
 class Store:
-    """Screenings by id, oldest first; safe to use from several threads.
+    """Screenings by id; safe to use from several threads and processes.
 
-    At most `max_kept` are kept: the oldest that are over go first, with their files.
+    At most `max_open` are accepted and not over, besides one that runs.
     """
 
-    def __init__(self, folder: Path, *, max_kept: int = 1_000) -> None:
-        self._folder = folder / "screenings"
-        self._max_kept = max_kept
-        self._screenings: dict[str, Screening] = {}
-        self._lock = threading.RLock()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._load()
+    def __init__(
+        self,
+        engine: Engine,
+        objects: ObjectStore,
+        *,
+        max_open: int = 16,
+    ) -> None:
+        self.engine = engine
+        self.objects = objects
+        self.datasets = Datasets(objects)
+        self._reading = reading(engine)
+        self._max_open = max_open
 
-    def create(self, name: str) -> Screening:
-        """Make a screening with an empty folder; it is listed once added."""
-        screening = Screening(f"scr_{secrets.token_hex(12)}", name, now())
-        self.folder(screening.id).mkdir()
+    @property
+    def full(self) -> bool:
+        """Whether a further screening would be refused."""
+        with self._reading.connect() as connection:
+            return self._full(connection)
+
+    def accept(self, order: Order, upload: Upload, queue: Queue) -> Screening:
+        """List a screening, claim its dataset and queue it: all, or nothing.
+
+        QueueFull where too many are open. The upload is gone either way.
+        """
+        screening = Screening(f"scr_{secrets.token_hex(12)}", order.name, now())
+        try:
+            with self.engine.begin() as connection:
+                if self._full(connection):
+                    raise QueueFull
+                self.datasets.claim(connection, upload, screening.created_at)
+                row = _row(screening, order, upload)
+                connection.execute(insert(SCREENINGS).values(**row))
+                self._note(connection, screening.id, "accepted", order=order)
+                queue.enqueue(connection, screening.id)
+        except BaseException:
+            self.datasets.discard(upload)
+            with self.engine.begin() as connection:
+                self.datasets.release(connection, upload.digest)
+            raise
         return screening
-
-    def add(self, screening: Screening) -> None:
-        """List the screening, and drop the oldest that are over the limit."""
-        with self._lock:
-            self._screenings[screening.id] = screening
-            self._save(screening)
-            spare = len(self._screenings) - self._max_kept
-            over = [each.id for each in self._screenings.values() if each.over]
-            for old in over[: max(spare, 0)]:
-                self.delete(old)
 
     def get(self, screening_id: str) -> Screening | None:
         """Return the screening, or None where there is none of that id."""
-        with self._lock:
-            return self._screenings.get(screening_id)
+        row = self._find(screening_id)
+        return None if row is None else _screening(row)
+
+    def job(self, screening_id: str) -> Job | None:
+        """Return what is to be done; None where the screening is over or deleted."""
+        row = self._find(screening_id)
+        if row is None or row["status"] in OVER:
+            return None
+        order = Order(
+            name=row["name"],
+            policy=Policy.model_validate(row["policy"]),
+            recipe=_recipe(row["recipe"]),
+            run_trial=row["run_trial"],
+        )
+        started_at = row["started_at"] or row["created_at"]
+        return Job(screening_id, order, row["dataset"], row["form"], started_at)
 
     def page(
         self, *, after: str = "", limit: int, status: str = ""
@@ -100,94 +167,148 @@ class Store:
 
         `after` is the id of the last one seen; KeyError where it is unknown.
         """
-        with self._lock:
-            every = list(reversed(self._screenings.values()))
-        start = 0
+        asked = select(SCREENINGS).where(S.deleted_at.is_(None))
+        if status:
+            asked = asked.where(S.status == status)
         if after:
-            ids = [screening.id for screening in every]
-            if after not in ids:
+            last = self._find(after)
+            if last is None:
                 raise KeyError(after)
-            start = ids.index(after) + 1
-        left = [s for s in every[start:] if not status or s.status == status]
-        return left[:limit], len(left) > limit
+            asked = asked.where(S.number < last["number"])
+        with self._reading.connect() as connection:
+            asked = asked.order_by(S.number.desc()).limit(limit + 1)
+            rows = connection.execute(asked).mappings().all()
+        return [_screening(row) for row in rows[:limit]], len(rows) > limit
 
-    def move(self, screening_id: str, stage: str, done: int, total: int) -> bool:
-        """Note how far a screening is; False where it was deleted meanwhile."""
-        return self._change(screening_id, stage=stage, done=done, total=total)
+    def report(self, screening_id: str) -> bytes:
+        """Return the report; FileNotFoundError where there is none."""
+        row = self._find(screening_id)
+        if row is None or row["report"] is None:
+            raise FileNotFoundError(screening_id)
+        return self.objects.get(report_key(screening_id, row["report"]))
 
     def start(self, screening_id: str) -> bool:
-        """Note that a screening runs; False where it was deleted meanwhile."""
-        return self._change(screening_id, status="running", save=True)
+        """Note that a screening runs; False where it is over or deleted."""
+        with self.engine.begin() as connection:
+            began = {"started_at": func.coalesce(S.started_at, now())}
+            return _change(connection, screening_id, {"status": "running", **began})
 
-    def finish(self, screening_id: str, outcome: OutcomeName, report: str) -> bool:
-        """Keep the report; False where the screening was deleted meanwhile."""
-        with self._lock:
-            if screening_id not in self._screenings:
-                return False
-            self.report_path(screening_id).write_text(report, "utf-8")
-            return self._change(
-                screening_id,
-                status="finished",
-                stage="",
-                outcome=outcome,
-                finished_at=now(),
-                save=True,
-            )
+    def move(self, screening_id: str, stage: str, done: int, total: int) -> bool:
+        """Note how far a screening is; False where it is over or deleted."""
+        values = {"stage": stage, "done": done, "total": total}
+        with self.engine.begin() as connection:
+            return _change(connection, screening_id, values)
+
+    def finish(self, screening_id: str, outcome: OutcomeName, report: bytes) -> bool:
+        """Keep the report and the outcome; False where it is over or deleted already.
+
+        A second run of the step changes nothing: a screening ends once.
+        """
+        digest = hashlib.sha256(report).hexdigest()
+        self.objects.put(report_key(screening_id, digest), report)
+        with self.engine.begin() as connection:
+            ended = {"status": "finished", "stage": "", "finished_at": now()}
+            values = {**ended, "outcome": outcome, "report": digest}
+            changed = _change(connection, screening_id, values)
+            if changed:
+                self._note(connection, screening_id, "finished")
+        return changed
 
     def fail(self, screening_id: str, fault: Fault) -> bool:
-        """Keep why a screening failed; False where it was deleted meanwhile."""
-        return self._change(
-            screening_id, status="failed", fault=fault, finished_at=now(), save=True
-        )
+        """Keep why a screening failed; False where it is over or deleted already."""
+        with self.engine.begin() as connection:
+            values = {
+                "status": "failed",
+                "fault_code": fault.code,
+                "fault_message": _storable(fault.message),
+                "finished_at": now(),
+            }
+            changed = _change(connection, screening_id, values)
+            if changed:
+                self._note(connection, screening_id, "failed")
+        return changed
 
-    def delete(self, screening_id: str) -> bool:
-        """Forget a screening and its files; False where there is none of that id."""
-        with self._lock:
-            found = self._screenings.pop(screening_id, None)
-        if found is not None:
-            self.discard(found)
-        return found is not None
+    def open_screenings(self) -> list[str]:
+        """Return the ids of those that are neither over nor deleted, oldest first."""
+        asked = select(S.id).where(S.status.notin_(OVER), S.deleted_at.is_(None))
+        with self._reading.connect() as connection:
+            return list(connection.execute(asked.order_by(S.number)).scalars())
 
-    def discard(self, screening: Screening) -> None:
-        """Remove the folder of a screening."""
-        shutil.rmtree(self.folder(screening.id), ignore_errors=True)
+    def _full(self, connection: Connection) -> bool:
+        open_ = (S.status.notin_(OVER), S.deleted_at.is_(None))
+        asked = select(func.count()).select_from(SCREENINGS).where(*open_)
+        return bool(connection.execute(asked).scalar_one() > self._max_open)
 
-    def folder(self, screening_id: str) -> Path:
-        """Return the folder of a screening whose id came from this store."""
-        return self._folder / screening_id
+    def _find(self, screening_id: str) -> RowMapping | None:
+        if not SCREENING_ID.fullmatch(screening_id):
+            return None
+        asked = select(SCREENINGS).where(S.id == screening_id, S.deleted_at.is_(None))
+        with self._reading.connect() as connection:
+            return connection.execute(asked).mappings().first()
 
-    def report_path(self, screening_id: str) -> Path:
-        """Return where the report of a screening stands."""
-        return self.folder(screening_id) / REPORT
+    def _note(
+        self,
+        connection: Connection,
+        screening_id: str,
+        action: str,
+        *,
+        order: Order | None = None,
+    ) -> None:
+        wanted = (S.dataset, S.outcome, S.report, S.fault_code)
+        found = connection.execute(select(*wanted).where(S.id == screening_id))
+        facts = {k: v for k, v in found.mappings().one().items() if v is not None}
+        if order is not None:
+            facts["policy"] = order.policy.digest
+        audit.note(connection, now(), action, screening_id, facts)
 
-    def _change(self, screening_id: str, *, save: bool = False, **changes: Any) -> bool:
-        with self._lock:
-            screening = self._screenings.get(screening_id)
-            if screening is None:
-                return False
-            screening = replace(screening, **changes)
-            self._screenings[screening_id] = screening
-            if save:
-                self._save(screening)
-            return True
 
-    def _save(self, screening: Screening) -> None:
-        path = self.folder(screening.id) / RECORD
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(screening)), "utf-8")
-        fresh.replace(path)
+def _change(
+    connection: Connection, screening_id: str, values: Mapping[str, Any]
+) -> bool:
+    """Change a screening that is neither over nor deleted; say whether it was."""
+    open_ = (S.status.notin_(OVER), S.deleted_at.is_(None))
+    change = update(SCREENINGS).where(S.id == screening_id, *open_)
+    return connection.execute(change.values(**values)).rowcount > 0
 
-    def _load(self) -> None:
-        read: list[Screening] = []
-        for folder in self._folder.glob("scr_*"):
-            path = folder / RECORD
-            if not path.exists():  # stopped while the upload was arriving
-                shutil.rmtree(folder)
-                continue
-            record = json.loads(path.read_text("utf-8"))
-            fault = record.pop("fault")
-            read.append(Screening(**record, fault=Fault(**fault) if fault else None))
-        for screening in sorted(read, key=attrgetter("created_at")):
-            self._screenings[screening.id] = screening
-            if not screening.over:
-                self.fail(screening.id, INTERRUPTED)
+
+def _row(screening: Screening, order: Order, upload: Upload) -> dict[str, Any]:
+    return {
+        "id": screening.id,
+        "name": _storable(screening.name),
+        "created_at": screening.created_at,
+        "status": screening.status,
+        "stage": screening.stage,
+        "done": screening.done,
+        "total": screening.total,
+        "dataset": upload.digest,
+        "form": upload.form,
+        "policy": order.policy.model_dump(mode="json"),
+        "recipe": asdict(order.recipe),
+        "run_trial": order.run_trial,
+    }
+
+
+def _storable(text: str) -> str:
+    """Return text that every database takes: PostgreSQL refuses U+0000."""
+    return clean(text).replace("\x00", "\ufffd")
+
+
+def _recipe(plain: Mapping[str, Any]) -> Recipe:
+    targets: Sequence[str] = plain["targets"]
+    return Recipe(**{**plain, "targets": tuple(targets)})
+
+
+def _screening(row: RowMapping) -> Screening:
+    code = row["fault_code"]
+    return Screening(
+        id=row["id"],
+        name=row["name"],
+        created_at=row["created_at"],
+        status=cast(Status, row["status"]),
+        stage=row["stage"],
+        done=row["done"],
+        total=row["total"],
+        outcome=row["outcome"],
+        fault=None if code is None else Fault(code, row["fault_message"]),
+        finished_at=row["finished_at"],
+    )

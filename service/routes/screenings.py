@@ -1,13 +1,14 @@
 """Screenings: ask for one, follow it, read what came of it."""
 
 import json
-from typing import Annotated
+from io import BytesIO
+from typing import IO, Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 
-from service.context import RETRY_SECONDS, Context, Here
+from service.context import RETRY_SECONDS, Context, Here, not_found
 from service.errors_http import Problem
 from service.openapi import (
     BUSY,
@@ -32,15 +33,13 @@ from service.policy import Policy
 from service.reading import (
     UploadForm,
     json_body,
-    keep,
     policy_of,
     safe_name,
     upload_form,
 )
-from service.report import FindingSection, Report
+from service.report import Report
 from service.schemas import FindingPage, ScreeningIn, ScreeningOut, ScreeningPage
-from service.store import ROWS, UPLOAD, Screening, Status
-from service.worker import Job, QueueFull
+from service.store import Order, QueueFull, Screening, Status
 from trial.recipe import Recipe
 
 router = APIRouter(prefix="/v1/screenings", tags=["screenings"])
@@ -70,7 +69,7 @@ Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.
 )
 async def create_screening(request: Request, here: Here) -> JSONResponse:
     """Queue the screening of an uploaded file, or of rows given as JSON."""
-    if here.worker.full:
+    if await to_thread.run_sync(lambda: here.backend.store.full):
         raise _busy()
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -90,45 +89,34 @@ async def create_screening(request: Request, here: Here) -> JSONResponse:
 
 def _queue_upload(here: Context, form: UploadForm) -> Screening:
     recipe = form.recipe.recipe(here.settings)
-    screening = here.store.create(form.name)
-    try:
-        keep(form.file, here.store.folder(screening.id) / UPLOAD)
-    except OSError:
-        here.store.discard(screening)
-        raise
-    return _queue(here, screening, recipe, form.policy, run_trial=form.run_trial)
+    order = _order(here, form.name, recipe, form.policy, run_trial=form.run_trial)
+    form.file.file.seek(0)
+    return _queue(here, order, form.file.file)
 
 
 def _queue_rows(here: Context, asked: ScreeningIn) -> Screening:
     recipe, policy = asked.recipe.recipe(here.settings), policy_of(asked)
-    screening = here.store.create(safe_name(asked.name))
-    path = here.store.folder(screening.id) / ROWS
-    path.write_text(json.dumps(asked.rows), "utf-8")
-    return _queue(here, screening, recipe, policy, run_trial=asked.run_trial)
+    name = safe_name(asked.name)
+    order = _order(here, name, recipe, policy, run_trial=asked.run_trial)
+    rows = BytesIO(json.dumps(asked.rows).encode("ascii"))
+    return _queue(here, order, rows, form="rows")
+
+
+def _order(
+    here: Context, name: str, recipe: Recipe, policy: Policy | None, *, run_trial: bool
+) -> Order:
+    wanted = run_trial and here.settings.run_trial
+    return Order(name, policy or here.policy, recipe, wanted)
 
 
 def _queue(
-    here: Context,
-    screening: Screening,
-    recipe: Recipe,
-    policy: Policy | None,
-    *,
-    run_trial: bool,
+    here: Context, order: Order, content: IO[bytes], *, form: str = "file"
 ) -> Screening:
-    job = Job(
-        screening_id=screening.id,
-        name=screening.name,
-        policy=policy or here.policy,
-        recipe=recipe,
-        run_trial=run_trial and here.settings.run_trial,
-    )
-    here.store.add(screening)
+    upload = here.backend.store.datasets.receive(content, form=form)
     try:
-        here.worker.submit(job)
+        return here.backend.accept(order, upload)
     except QueueFull as error:
-        here.store.delete(screening.id)
         raise _busy() from error
-    return screening
 
 
 def _busy() -> Problem:
@@ -142,7 +130,7 @@ PAGE = {"data": [SCREENING], "next_cursor": None}
 @router.get(
     "", responses={200: answer(PAGE, "Screenings, newest first."), 422: INVALID}
 )
-async def list_screenings(
+def list_screenings(
     request: Request,
     here: Here,
     limit: Limit = 20,
@@ -151,7 +139,9 @@ async def list_screenings(
 ) -> ScreeningPage:
     """List screenings, newest first."""
     try:
-        found, more = here.store.page(after=cursor, limit=limit, status=status or "")
+        found, more = here.backend.store.page(
+            after=cursor, limit=limit, status=status or ""
+        )
     except KeyError as error:
         raise _unknown_cursor() from error
     return ScreeningPage(
@@ -164,9 +154,7 @@ async def list_screenings(
     "/{screening_id}",
     responses={200: answer(SCREENING, "The screening."), 404: NOT_FOUND},
 )
-async def get_screening(
-    screening_id: str, request: Request, here: Here
-) -> ScreeningOut:
+def get_screening(screening_id: str, request: Request, here: Here) -> ScreeningOut:
     """Say how far a screening is, and its outcome once it is finished."""
     return ScreeningOut.of(here.screening(screening_id), _root(request))
 
@@ -180,11 +168,10 @@ async def get_screening(
         409: NOT_FINISHED,
     },
 )
-async def get_report(screening_id: str, here: Here) -> FileResponse:
+def get_report(screening_id: str, here: Here) -> Response:
     """Return the report; 409 while there is none."""
     _finished(here, screening_id)
-    path = here.store.report_path(screening_id)
-    return FileResponse(path, media_type="application/json")
+    return Response(_report(here, screening_id), media_type="application/json")
 
 
 FOUND = {"data": [FINDING], "total": 1, "next_cursor": None}
@@ -199,7 +186,7 @@ FOUND = {"data": [FINDING], "total": 1, "next_cursor": None}
         422: INVALID,
     },
 )
-async def list_findings(
+def list_findings(
     screening_id: str,
     here: Here,
     detector: str = "",
@@ -211,7 +198,7 @@ async def list_findings(
     """List findings by row; filter by detector, category and lowest score."""
     _finished(here, screening_id)
     start = _place(cursor)
-    findings = await to_thread.run_sync(_findings, here, screening_id)
+    findings = Report.model_validate_json(_report(here, screening_id)).findings
     found = [
         each
         for each in findings
@@ -227,9 +214,11 @@ async def list_findings(
     )
 
 
-def _findings(here: Context, screening_id: str) -> tuple[FindingSection, ...]:
-    text = here.store.report_path(screening_id).read_text("utf-8")
-    return Report.model_validate_json(text).findings
+def _report(here: Context, screening_id: str) -> bytes:
+    try:
+        return here.backend.store.report(screening_id)
+    except FileNotFoundError as error:  # deleted since it was looked up
+        raise not_found() from error
 
 
 def _place(cursor: str) -> int:
@@ -245,11 +234,10 @@ def _place(cursor: str) -> int:
     status_code=204,
     responses={204: {"description": "Deleted."}, 404: NOT_FOUND},
 )
-async def delete_screening(screening_id: str, here: Here) -> Response:
+def delete_screening(screening_id: str, here: Here) -> Response:
     """Delete a screening with its upload and report; a running one is cancelled."""
-    here.screening(screening_id)
-    here.worker.drop(screening_id)
-    await to_thread.run_sync(here.store.delete, screening_id)
+    if not here.backend.delete(screening_id):
+        raise not_found()
     return Response(status_code=204)
 
 

@@ -1,11 +1,15 @@
 """Fakes with the interfaces of the models, so that the service is tested alone."""
 
 import json
+import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
@@ -14,6 +18,7 @@ from detectors.dataset import Dataset
 from detectors.detector import Evidence, Scores
 from detectors.errors import TrialError
 from service.app import create_app
+from service.backend import Backend, open_backend
 from service.models import Models
 from service.policy import DetectorLimits
 from service.settings import Settings
@@ -186,7 +191,12 @@ def write(tmp_path: Path, row: Callable[..., dict[str, Any]]) -> Callable[..., P
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "kept", max_queued=2, max_json_bytes=200_000)
+    return Settings(
+        data_dir=tmp_path / "kept",
+        max_queued=2,
+        max_json_bytes=200_000,
+        poll_seconds=0.02,
+    )
 
 
 @pytest.fixture
@@ -199,7 +209,68 @@ def client(
         yield client
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 10.0) -> None:
+POSTGRES = os.environ.get(
+    "TUNEGATE_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres"
+)
+
+
+@contextmanager
+def fresh_postgres(template: str = "template1") -> Iterator[str]:
+    """Make a database, give its URL, and drop it."""
+    name = f"tunegate_test_{secrets.token_hex(6)}"
+    with psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3) as server:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield POSTGRES.rsplit("/", 1)[0] + f"/{name}"
+    finally:
+        with psycopg.connect(POSTGRES, autocommit=True) as server:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> None:
+    """Skip where no PostgreSQL answers; in CI that is a failure instead."""
+    try:
+        psycopg.connect(POSTGRES, connect_timeout=3).close()
+    except psycopg.OperationalError:
+        if os.environ.get("TUNEGATE_CI"):
+            raise
+        pytest.skip("no PostgreSQL answers at TUNEGATE_TEST_POSTGRES")
+
+
+@pytest.fixture(scope="session")
+def postgres_template(
+    postgres_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Make a database that has all tables: copies of it are quick to make."""
+    folder = tmp_path_factory.mktemp("template")
+    with fresh_postgres() as url:
+        open_backend(Settings(data_dir=folder, database_url=url)).close()
+        yield url.rsplit("/", 1)[1]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give the URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'test.sqlite'}"
+        return
+    template = request.getfixturevalue("postgres_template")
+    with fresh_postgres(template) as url:
+        yield url
+
+
+@pytest.fixture
+def backend(database_url: str, tmp_path: Path) -> Iterator[Backend]:
+    """Open a service without processes on each kind of database."""
+    made = open_backend(
+        Settings(database_url=database_url, data_dir=tmp_path, max_queued=2)
+    )
+    yield made
+    made.close()
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < end, "waited too long"

@@ -28,6 +28,10 @@ def upload(client: TestClient, path: Path, **fields: str) -> Any:
         return client.post(V1, files={"file": (path.name, file)}, data=fields)
 
 
+def objects(settings: Settings) -> list[Path]:
+    return list((settings.data_dir / "objects").rglob("*"))
+
+
 def finish(client: TestClient, wait: Callable[..., None], answer: Any) -> Any:
     assert answer.status_code == 202, answer.text
     here = answer.headers["location"]
@@ -144,7 +148,7 @@ def test_a_deleted_screening_is_gone_with_its_files(
     assert client.delete(here).status_code == 204
     assert is_problem(client.get(here), 404, "screening_not_found")
     assert is_problem(client.delete(here), 404, "screening_not_found")
-    assert list((settings.data_dir / "screenings").iterdir()) == []
+    assert [path for path in objects(settings) if path.is_file()] == []
 
 
 def test_a_running_screening_is_cancelled_when_deleted(
@@ -313,8 +317,9 @@ def test_a_hostile_file_name_names_the_screening_and_nothing_on_disk(
 ) -> None:
     done = finish(client, wait, upload(client, write(), name=name))
     assert (done["name"], done["status"]) == (kept, "finished")
-    files = {p.name for p in settings.data_dir.rglob("*") if p.is_file()}
-    assert files == {"record.json", "report.json", "upload"}
+    for path in objects(settings):
+        inside = path.relative_to(settings.data_dir / "objects").as_posix()
+        assert re.fullmatch(r"[a-z]+(/[a-z0-9_-]+(\.json)?)*", inside), inside
 
 
 @pytest.mark.parametrize("screening", ["none", "..", "scr_%2e%2e%2f", "%00"])

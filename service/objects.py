@@ -1,0 +1,163 @@
+"""The object store: uploads, checkpoints and reports under keys, by fsspec."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from fsspec.core import url_to_fs
+
+from detectors.errors import InputError
+
+ATTEMPTS: Final = 7
+FIRST_WAIT_SECONDS: Final = 0.5
+"""Waits double: a store that is away for half a minute is waited for."""
+
+EXTRAS: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
+"""What to install for the protocol of a URL."""
+
+
+Result = TypeVar("Result")
+
+
+class StoreUnavailable(Exception):
+    """The object store did not answer, however often it was asked."""
+
+
+class ObjectStore:
+    """Bytes under keys such as "datasets/9f...". Safe to use from several threads.
+
+    `url` is a folder (`file:///path`, a bare path) or a bucket (`s3://bucket/prefix`).
+    InputError where it cannot be opened. A key that is missing is FileNotFoundError; a
+    store that fails is asked again, then StoreUnavailable.
+    """
+
+    def __init__(self, url: str, *, first_wait_seconds: float = FIRST_WAIT_SECONDS):
+        try:
+            self._fs, self._root = url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            extra = EXTRAS.get(url.split(":")[0], "")
+            hint = f"pip install 'tunegate[{extra}]'" if extra else "not a known scheme"
+            raise InputError(f"setting TUNEGATE_STORAGE_URL: {hint}") from error
+        self._first_wait_seconds = first_wait_seconds
+        self._local = "file" in _protocols(self._fs)
+        if self._local:
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+
+    def put(self, key: str, content: bytes) -> None:
+        """Write an object whole: nobody reads half of it, also after a crash."""
+
+        def write() -> None:
+            if not self._local:
+                self._fs.pipe_file(self._path(key), content)
+                return
+            path = Path(self._path(key))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+            with fresh.open("wb") as file:
+                file.write(content)
+                _settle(file)
+            fresh.replace(path)
+
+        self._again(write)
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[Any]:
+        """Give a file to write an object to; it may be seen half-written."""
+        path = self._path(key)
+        if self._local:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with self._fs.open(path, "wb") as file:
+            yield file
+            if self._local:
+                _settle(file)
+
+    def get(self, key: str) -> bytes:
+        """Return an object whole."""
+
+        def read() -> bytes:
+            content: bytes = self._fs.cat_file(self._path(key))
+            return content
+
+        return self._again(read)
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is such an object."""
+        return self._again(lambda: bool(self._fs.isfile(self._path(key))))
+
+    def move(self, source: str, target: str) -> None:
+        """Give an object another key."""
+        here, there = self._path(source), self._path(target)
+        if self._local:
+            Path(there).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(here, there)
+        else:
+            self._again(lambda: self._fs.mv(here, there))
+
+    def delete(self, key: str) -> None:
+        """Remove an object, or all below a key; nothing where there is none."""
+
+        def remove() -> None:
+            try:
+                self._fs.invalidate_cache()
+                self._fs.rm(self._path(key), recursive=True)
+            except FileNotFoundError:
+                return
+
+        self._again(remove)
+
+    def keys(self, folder: str) -> list[str]:
+        """Return the keys of all objects below a folder."""
+
+        def find() -> list[str]:
+            self._fs.invalidate_cache()
+            found = self._fs.find(self._path(folder))
+            return sorted(str(path)[len(self._root) :].lstrip("/") for path in found)
+
+        return self._again(find)
+
+    @contextmanager
+    def as_file(self, key: str) -> Iterator[Path]:
+        """Give the path of a local file with the object's bytes; not to be changed."""
+        if self._local:
+            if not self.exists(key):
+                raise FileNotFoundError(key)
+            yield Path(self._path(key))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "object"
+            self._again(lambda: self._fs.get_file(self._path(key), str(path)))
+            yield path
+
+    def _path(self, key: str) -> str:
+        if any(part in ("", ".", "..") for part in key.split("/")):
+            raise ValueError(f"not a key: {key!r}")
+        return f"{self._root}/{key}"
+
+    def _again(self, act: Callable[[], Result]) -> Result:
+        wait = self._first_wait_seconds
+        for attempt in range(ATTEMPTS):
+            try:
+                return act()
+            except FileNotFoundError:
+                raise
+            except (OSError, TimeoutError) as error:  # what fsspec's backends raise
+                if attempt == ATTEMPTS - 1:
+                    said = f"the object store failed: {type(error).__name__}"
+                    raise StoreUnavailable(said) from error
+                time.sleep(wait)
+                wait *= 2
+        raise AssertionError("unreachable")
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    protocol = fs.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _settle(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())

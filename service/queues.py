@@ -1,0 +1,99 @@
+"""Queues: what waits to be worked on, in the service's own database, by DBOS."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from sqlalchemy import Connection, Engine
+
+from service.settings import QUEUES
+
+APPLICATION: Final = "tunegate"
+WORKFLOW_VERSION: Final = "1"
+"""Grows with every change of the order of steps: a screening begun under one version
+is not gone on with under another."""
+
+ATTEMPTS: Final = 20
+"""Times a screening is begun again before it counts as what brings the process down."""
+
+LOST: Final = ("CANCELLED", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+"""States of a workflow that ended without ending its screening."""
+
+
+def serializer() -> DBOSPortableJSONSerializer:
+    """Return how arguments and results are kept: as JSON, never as a pickle."""
+    return DBOSPortableJSONSerializer()
+
+
+def trial_id(screening_id: str) -> str:
+    """Return the id of the workflow that does the second half of a screening."""
+    return f"{screening_id}.trial"
+
+
+class Queues:
+    """The two queues, seen from outside: to put in, to take out, to ask about."""
+
+    def __init__(self, engine: Engine, *, timeout_seconds: float = 0.0) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._client = DBOSClient(
+            system_database_engine=engine,
+            serializer=serializer(),
+            application_name=APPLICATION,
+            lazy=True,
+        )
+
+    def register(self, *, poll_seconds: float) -> None:
+        """List the queues; each process works on one screening of each at a time."""
+        for name in QUEUES:
+            self._client.register_queue(
+                name,
+                worker_concurrency=1,
+                polling_interval_sec=poll_seconds,
+                on_conflict="always_update",
+            )
+
+    def enqueue(self, connection: Connection, screening_id: str) -> None:
+        """Queue a screening for the detectors, in the caller's transaction."""
+        limit = self._timeout_seconds
+        options = {"workflow_timeout": limit} if limit else {}
+        self._client.enqueue_in_transaction(
+            connection,
+            {
+                "workflow_name": "detect",
+                "queue_name": "detect",
+                "workflow_id": screening_id,
+                "app_version": WORKFLOW_VERSION,
+                **options,  # type: ignore[typeddict-item]  # an optional key of it
+            },
+            screening_id,
+        )
+
+    def cancel(self, screening_id: str) -> None:
+        """Stop what is done to a screening: its workflow starts no further step."""
+        self._client.cancel_workflows([screening_id, trial_id(screening_id)])
+
+    def forget(self, screening_ids: Sequence[str]) -> None:
+        """Remove every trace of screenings that are over."""
+        both = [*screening_ids, *map(trial_id, screening_ids)]
+        if both:
+            self._client.delete_workflows(both)
+
+    def lost(self, screening_ids: Sequence[str]) -> dict[str, str]:
+        """Say of which screenings the work ended without a result, and how."""
+        if not screening_ids:
+            return {}
+        both = {id_: id_ for id_ in screening_ids}
+        both |= {trial_id(id_): id_ for id_ in screening_ids}
+        found = self._client.list_workflows(
+            workflow_ids=list(both), status=list(LOST), load_input=False
+        )
+        return {both[each.workflow_id]: each.status for each in found}
+
+    def close(self) -> None:
+        """Let go of what the client holds."""
+        self._client.destroy()
+
+
+def prepare(url: str) -> None:
+    """Make or bring up to date the tables of the queue."""
+    DBOS.migrate(url)
