@@ -9,6 +9,7 @@ from detectors.detector import Scores
 from service.finding import make_findings, name_lines
 from service.gate import REASONS, Decision, Facts, Outcome, Reason, decide
 from service.policy import DetectorLimits, Policy, parse_policy
+from service.screening import stop_rule
 from trial.drift import DriftReport, RateChange
 from trial.recipe import Recipe
 from trial.run import AdapterProof, Trial
@@ -341,6 +342,16 @@ def test_more_drift_never_makes_the_outcome_milder(
 ) -> None:
     mild, grave = screened(values, after, half), screened(values, after + more, half)
     assert grave.outcome.severity >= mild.outcome.severity
+
+
+@given(AFTER, HALF)
+def test_the_rule_that_ends_a_trial_early_is_the_gates_own_line(
+    after: float, half: float
+) -> None:
+    rule = stop_rule(Policy())
+    assert rule is not None
+    rejected = screened([0.0], after, half).outcome is Outcome.REJECT
+    assert rejected == rule.met(drift(after, half=half).overall)
 
 
 @given(
