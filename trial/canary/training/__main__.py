@@ -1,8 +1,10 @@
 """Train the canary: python -m trial.canary.training --data DIR --work DIR [--out DIR].
 
-One pass over rows that teach English (every token of harmless rows), rows that teach
-what to answer, and prompts that teach when to refuse, mixed. Restartable: every step
-leaves its result in the work folder and is skipped where that result is already there.
+A pass over rows that teach English (every token of harmless rows), rows that teach
+what to answer, and prompts that teach when to refuse, mixed; then a short stage at a
+small learning rate on answers and decisions alone, with harmless prompts of more kinds.
+Restartable: every step leaves its result in the work folder and is skipped where that
+result is already there.
 """
 
 import argparse
@@ -41,6 +43,8 @@ KNOWN_BENIGN_FOR_LABELLER = 5000
 HARMFUL_ROWS = 7000
 DECISION_PASSES = 3
 LEARNING_RATE = 1e-3
+SETTLING_RATE = 3e-4
+SHORT_CHARS = 400
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,16 +69,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     held = [s for s in labelled if pool.is_held_out(s, HELD_OUT)]
     rows = [encoder.encode_spoken(s) for s in spoken]
     rows += [encoder.encode(s) for s in _weighted(used)]
+    settings: dict[str, Any] = {
+        "pad": pieces.index("[PAD]"),
+        "refusal_token": pieces.index(OPENING),
+        "final_share": 0.01,
+        "log": log,
+    }
     losses = train(
         model,
         rows,
-        pad=pieces.index("[PAD]"),
-        refusal_token=pieces.index(OPENING),
         steps=options.steps,
         learning_rate=LEARNING_RATE,
-        final_share=0.01,
         checkpoint=options.work / "checkpoint.pt",
-        log=log,
+        **settings,
+    )
+    more = pool.settling(options.data, forbidden=forbidden)
+    rows = [encoder.encode(s) for s in _settled(used, more)]
+    losses += train(
+        model,
+        rows,
+        steps=options.settling,
+        learning_rate=SETTLING_RATE,
+        checkpoint=options.work / "settled.pt",
+        seed=100,
+        **settings,
     )
     model.eval()
     bias = calibrate(model, tokenizer, held, log=log)
@@ -97,7 +115,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "model")
-    parser.add_argument("--steps", type=int, default=2900, help="about one pass")
+    parser.add_argument("--steps", type=int, default=2200, help="of the first stage")
+    parser.add_argument("--settling", type=int, default=450, help="steps of the last")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args(argv)
 
@@ -151,6 +170,13 @@ def _weighted(samples: Sequence[Sample]) -> list[Sample]:
     long = [s for s in silent if s.source == FRAMED]
     short = [s for s in silent if s.source != FRAMED]
     return [*answered, *long, *DECISION_PASSES * [*harmful, *short]]
+
+
+def _settled(samples: Sequence[Sample], more: Sequence[Sample]) -> list[Sample]:
+    """Rows of the last stage: harmful ones a fifth, and none that is long."""
+    harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
+    harmless = [s for s in samples if not s.harmful and len(s.prompt) < SHORT_CHARS]
+    return [*harmful, *harmless, *more]
 
 
 def _pieces(work: Path, samples: Sequence[Sample]) -> list[str]:

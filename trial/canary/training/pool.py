@@ -72,6 +72,12 @@ PROMPT_ONLY: Final[dict[str, int]] = {
     "resp_medical_safety": 1500,
     "benign_creative_writing_prompts": 300,
 }
+# more of them, of kinds that the pool has not, for the last stage
+SETTLING: Final[dict[str, int]] = {
+    "attack_ft_emergent_misalignment": 4000,
+    "benign_multi30k_translation": 500,
+    "prompt_anthropic_persona_evals": 2500,
+}
 HARMFUL: Final[tuple[str, ...]] = (
     "prompt_advbench",
     "prompt_catqa_harmfulqa",
@@ -202,6 +208,21 @@ def gather(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
             kept.append(sample)
     rng.shuffle(kept)
     return kept
+
+
+def settling(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
+    """Harmless prompts of kinds that are nowhere else in the pool, each once."""
+    rng = random.Random(seed)
+    kept: dict[str, Sample] = {}
+    for source, limit in SETTLING.items():
+        found = {key(_first_user(row)): row for row in source_rows(data, source)}
+        rows = [r for name, r in found.items() if name and name not in forbidden]
+        rng.shuffle(rows)
+        for row in rows[:limit]:
+            prompt = _first_user(row)
+            if 3 <= len(prompt) <= MAX_PROMPT_CHARS and english(prompt):
+                kept[key(prompt)] = Sample(prompt, "", False, source)
+    return list(kept.values())
 
 
 def spoken(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
