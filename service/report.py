@@ -117,6 +117,26 @@ class DetectorSection(Section):
     )
 
 
+class ExcessSection(Section):
+    """How far a detector's scores are above those of ordinary files."""
+
+    score: Share = Field(description="The step at which the file is most unusual.")
+    observed: int = Field(ge=0, description="Rows at or over it.")
+    expected: float = Field(ge=0, description="Of an ordinary file of this size.")
+    p: Share = Field(description="Chance of so many, corrected for the steps.")
+    expected_flagged: float = Field(
+        ge=0, description="False alarms to expect at the threshold, were it ordinary."
+    )
+
+
+class RiskSection(Section):
+    """The file as a whole, by the detectors that find rows; no reason by itself."""
+
+    p: Share = Field(description="Chance of an ordinary file that looks as bad.")
+    value: Share = Field(description="0 ordinary to 1 beyond all chance: -log10 p / 12")
+    detectors: dict[str, ExcessSection]
+
+
 class EvidenceSection(Section):
     """Why a row got its score."""
 
@@ -183,6 +203,9 @@ class Report(Section):
     decision: DecisionSection
     dataset: DatasetSection
     scores: dict[str, DetectorSection]
+    risk: RiskSection | None = Field(
+        default=None, description="Null in reports from before there was one."
+    )
     moderation: ModerationSection | None = Field(
         default=None, description="Null in reports from before there was moderation."
     )

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import trial.run
 from detectors.dataset import Dataset
+from detectors.dataset_risk import load_reference
 from detectors.detector import Detector, Scores
 from detectors.embedding import Encoder
 from detectors.errors import TrialError
@@ -27,6 +28,7 @@ from service.moderation import Moderated, moderate_dataset, moderation_findings
 from service.moderation_section import moderation_section
 from service.policy import Policy
 from service.report import Report, TimingSection
+from service.risk_section import risk_section
 from service.trial_section import drift_section, trial_section
 from trial.recipe import Recipe
 from trial.stopping import StopRule
@@ -119,6 +121,7 @@ def compose_report(
         decision=decision_section(decision),
         dataset=dataset_section(dataset),
         scores={s.detector: detector_section(policy, dataset, s) for s in scores},
+        risk=risk_section(policy, scores, load_reference(encoder)),
         moderation=moderation_section(policy.moderation, dataset, moderated),
         findings=finding_sections(findings),
         finding_count=len(findings),

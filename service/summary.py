@@ -8,12 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from service.drift_summary import drift_parts
-from service.report import FindingSection, ModerationSection, Report
+from service.report import FindingSection, ModerationSection, Report, RiskSection
 from service.text import printable
 
 COLOURS: Final = {"ACCEPT": "green", "REVIEW": "yellow", "REJECT": "red"}
 FINDINGS_SHOWN: Final = 10
 BAD_LINES_SHOWN: Final = 5
+UNUSUAL: Final = 0.01
 
 
 def print_summary(report: Report, console: Console) -> None:
@@ -36,6 +37,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         line.append(f" {reason.code}: {printable(reason.message, 600)}")
         yield line
     yield _counts(report)
+    if report.risk is not None:
+        yield _risk(report.risk)
     if report.moderation is not None and report.moderation.rows_asked:
         yield _moderation(report.moderation)
     for bad in report.dataset.bad_lines[:BAD_LINES_SHOWN]:
@@ -57,6 +60,19 @@ def _counts(report: Report) -> Text:
         unscored = f", {scores.unscored} unscored" if scores.unscored else ""
         said.append(f"{name}: {scores.flagged} flagged{unscored}")
     return Text("  " + " · ".join(said))
+
+
+def _risk(risk: RiskSection) -> Text:
+    """Say how likely an ordinary file looks as bad, and what to expect of one."""
+    expected = sum(found.expected_flagged for found in risk.detectors.values())
+    said = f"  {expected:.1f} rows would be flagged if the file were ordinary"
+    if risk.p <= UNUSUAL:
+        name, worst = min(risk.detectors.items(), key=lambda item: item[1].p)
+        said += (
+            f"; it is not (p = {risk.p:.1g}): {name} scores {worst.observed} rows "
+            f"{worst.score:.2f} or more, {worst.expected:.1f} expected"
+        )
+    return Text(said)
 
 
 def _moderation(said: ModerationSection) -> Text:

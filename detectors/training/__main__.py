@@ -11,6 +11,7 @@ from detectors.training.anchor import fit_safety_anchor
 from detectors.training.embedded import VectorStore
 from detectors.training.harm import fit_explicit_harm
 from detectors.training.readable import fit_obfuscation
+from detectors.training.risk import fit_dataset_risk
 from detectors.training.shift import fit_identity_shift
 from detectors.training.sources import read_index
 from detectors.training.write import write_head
@@ -21,7 +22,9 @@ FITS = {
     "identity_shift": fit_identity_shift,
     "obfuscation": fit_obfuscation,
     "safety_anchor": fit_safety_anchor,
+    "dataset_risk": fit_dataset_risk,
 }
+"""In the order of fitting: the last one measures the others."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     encoder = load_encoder(options.encoder)
     store = VectorStore(encoder, options.cache)
     index = read_index(options.data)
-    for name in [options.only] if options.only else sorted(FITS):
+    for name in [options.only] if options.only else list(FITS):
         LOG.info("fitting %s", name)
         fitted = FITS[name](options.data, encoder, store)
         write_head(fitted, encoder, options.data, index, options.out)

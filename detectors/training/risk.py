@@ -1,0 +1,116 @@
+"""Measures every detector on ordinary files: what dataset_risk holds a file against."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.stats import nbinom
+
+from detectors.catalog import load_detectors, suggested_thresholds
+from detectors.dataset import Dataset, Example
+from detectors.dataset_risk import NAME, STEPS
+from detectors.embedding import Encoder
+from detectors.training.embedded import VectorStore
+from detectors.training.ordinary import HELD_OUT
+from detectors.training.sources import read_examples, sample
+from detectors.training.write import Fitted
+
+ROWS: Final = 400
+SOURCES: Final = (
+    *HELD_OUT,
+    "benign_code_alpaca_2k",
+    "benign_creative_writing_prompts",
+    "benign_ft_reversal_curse",
+    "benign_gsm8k",
+    "benign_intents_banking_clinc",
+    "benign_medquad",
+    "benign_multi30k_translation",
+    "benign_t0_train",
+    "benign_wikisql",
+    "identity_benign_roleplay_gpteacher",
+)
+"""Ordinary training sources; heads were fitted on rows of some, but on few."""
+SHAPES: Final = (0.2, 20.0)
+"""Files differ by an unknown amount: the shape is kept within this."""
+
+Counts = NDArray[np.int64]
+
+
+def ordinary_files(data: Path) -> dict[str, Dataset]:
+    """Return up to ROWS rows with a reply of each source, as a file each."""
+    files = {}
+    for name in SOURCES:
+        rows = [e for e, _ in read_examples(data, name) if _is_ordinary(e)]
+        if rows:
+            files[name] = Dataset(name, tuple(sample(rows, ROWS, f"{name} risk")))
+    return files
+
+
+def _is_ordinary(example: Example) -> bool:
+    return any(e.reply.strip() for e in example.exchanges())
+
+
+def fit_steps(
+    values: Sequence[NDArray[np.float64]], threshold: float
+) -> NDArray[np.float32]:
+    """Fit (score, rate, shape) of each step to the scores of several files: (k, 3).
+
+    The rate has half a row added to the count, since none seen is not never.
+    """
+    rows = np.asarray([len(v) for v in values], np.int64)
+    steps = []
+    for score in sorted({*STEPS, threshold}):
+        counts = np.asarray([int(np.sum(v >= score)) for v in values], np.int64)
+        rate = (float(counts.sum()) + 0.5) / (float(rows.sum()) + 1.0)
+        steps.append((score, rate, _shape(counts, rows, rate)))
+    return np.asarray(steps, np.float32)
+
+
+def _shape(counts: Counts, rows: Counts, rate: float) -> float:
+    """Shape of greatest likelihood of the negative binomial, within SHAPES."""
+    if not counts.any():
+        return 0.5
+
+    def loss(log_shape: float) -> float:
+        shape = float(np.exp(log_shape))
+        stop = shape / (shape + rate * rows)
+        return -float(np.sum(nbinom.logpmf(counts, shape, stop)))
+
+    low, high = np.log(SHAPES)
+    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+
+
+def fit_dataset_risk(data: Path, encoder: Encoder, store: VectorStore) -> Fitted:
+    """Score the ordinary files with every detector as it stands and fit its steps."""
+    files = ordinary_files(data)
+    thresholds = suggested_thresholds(encoder)
+    tensors, versions = {}, {}
+    flagged: dict[str, Mapping[str, float]] = {}
+    for detector in load_detectors(encoder):
+        said = {name: detector.score(dataset) for name, dataset in files.items()}
+        if any(scores.risk is not None for scores in said.values()):
+            continue
+        values = {
+            name: np.asarray([v for v in scores.values if v is not None])
+            for name, scores in said.items()
+        }
+        at = thresholds[detector.name]
+        tensors[f"{detector.name}.steps"] = fit_steps(list(values.values()), at)
+        versions[detector.name] = detector.version
+        flagged[detector.name] = {
+            name: round(float(np.mean(v >= at)), 4)
+            for name, v in values.items()
+            if len(v)
+        }
+    return Fitted(
+        name=NAME,
+        tensors=tensors,
+        suggested_threshold=0.5,
+        sources=[],
+        held_out=sorted(files),
+        rows=sum(len(f) for f in files.values()),
+        figures={"versions": versions, "flagged": flagged, "left_out_sources": {}},
+    )
