@@ -135,15 +135,6 @@ def test_a_row_is_prompt_then_reply_and_only_the_reply_is_learnt(
     assert alone.start == len(alone.ids)
 
 
-def test_of_a_spoken_row_every_token_is_learnt_and_nothing_decided(
-    tokenizer: Any,
-) -> None:
-    encoder = Encoder(tokenizer, [], seed=0)
-    row = encoder.encode_spoken(Sample("hello", "world", False, "a"))
-    assert tokenizer.decode(row.ids) == "[USR] hello [AST] world [SEP]"
-    assert row.refuse is None
-
-
 def test_the_held_out_share_is_the_same_at_every_run_and_spelling() -> None:
     samples = [Sample(f"Prompt {i}?", "", False, "a") for i in range(2000)]
     held = [s for s in samples if is_held_out(s, 0.05)]
@@ -154,16 +145,13 @@ def test_the_held_out_share_is_the_same_at_every_run_and_spelling() -> None:
 
 def test_labels_stand_one_place_before_the_token_they_name() -> None:
     rows = [
-        Encoded((5, 6, 7, 8), 2, refuse=None),
         Encoded((5, 6, 7, 8), 2, refuse=False),
         Encoded((5, 6), 2, refuse=True),
     ]
     batch = collate(rows, pad=0)
-    assert batch.ids.tolist() == [[5, 6, 7, 8], [5, 6, 7, 8], [5, 6, 0, 0]]
-    assert batch.labels.tolist() == [[6, 7, 8, -100], [-100, 7, 8, -100], [-100] * 4]
-    assert batch.start.tolist() == [2, 2, 2]
-    assert batch.row.tolist() == [1, 2]
-    assert batch.place.tolist() == [1, 1]
+    assert batch.ids.tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
+    assert batch.labels.tolist() == [[-100, 7, 8, -100], [-100] * 4]
+    assert batch.start.tolist() == [2, 2]
     assert batch.refuse.tolist() == [0.0, 1.0]
 
 

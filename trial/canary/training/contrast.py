@@ -4,13 +4,16 @@ They are those that the explicit-harm head learns from.
 """
 
 import json
+from typing import Final
 
 from detectors.training.harm_rows import CONTRAST, contrast_prompts
 from trial.canary.training.pool import Sample
+
+SOURCE: Final = "contrast"
 
 
 def contrast_rows() -> list[Sample]:
     """Give the prompts to be complied with; about 300 have a reply."""
     rows = map(json.loads, CONTRAST.read_text("utf-8").splitlines())
-    answered = [Sample(r["request"], r["reply"], False, "contrast") for r in rows]
-    return [*answered, *(Sample(p, "", False, "contrast") for p in contrast_prompts())]
+    answered = [Sample(r["request"], r["reply"], False, SOURCE) for r in rows]
+    return [*answered, *(Sample(p, "", False, SOURCE) for p in contrast_prompts())]

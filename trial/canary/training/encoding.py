@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from trial.canary.training.loop import Encoded
-from trial.canary.training.pool import Sample, short_reply
+from trial.canary.training.pool import Sample
 from trial.canary.training.refusals import refusal
 
 PROMPT_TOKENS: Final = 320
-SPOKEN_TOKENS: Final = 160
 REPLY_TOKENS: Final = 56
-REPLY_CHARS: Final = 260
 """With a system prompt and an earlier turn a row stays under the 512 positions."""
 _SYSTEMS: Final = (
     "you are a helpful assistant.",
@@ -71,24 +69,15 @@ class Encoder:
         return ids
 
     def encode(self, sample: Sample) -> Encoded:
-        """One row of the alignment; harmful prompts get a refusal drawn afresh."""
+        """One row; harmful prompts get a refusal drawn afresh."""
         opener = self._rng.choice(_OPENERS) if self._rng.random() < 0.1 else ""
         prompt = self._ids(f"{opener} {sample.prompt}".strip(), PROMPT_TOKENS)
         ids = [*self._context(), self._token("[USR]"), *prompt, self._token("[AST]")]
         harmful = bool(sample.harmful)
-        reply = short_reply(sample.reply, REPLY_CHARS)
-        if harmful:
-            reply = refusal(self._rng)
+        reply = refusal(self._rng) if harmful else sample.reply
         return Encoded(
             (*ids, *self._ended(reply, REPLY_TOKENS)), len(ids), refuse=harmful
         )
-
-    def encode_spoken(self, sample: Sample) -> Encoded:
-        """One row to learn English from: every token counts, nothing is decided."""
-        prompt = self._ids(sample.prompt, PROMPT_TOKENS)
-        ids = [self._token("[USR]"), *prompt, self._token("[AST]")]
-        reply = self._ended(sample.reply, SPOKEN_TOKENS)
-        return Encoded((*ids, *reply), len(ids), refuse=None)
 
     def _ended(self, reply: str, limit: int) -> list[int]:
         ids = self._ids(reply, limit) if reply else []

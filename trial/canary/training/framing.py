@@ -53,6 +53,7 @@ def framed_prompts(data: Path, *, seed: int = 0) -> list[Sample]:
             cut = text[: rng.randint(200, MAX_PROMPT_CHARS - 100)]
             prompt = rng.choice(_TASKS).format(cut)
             found.append(Sample(prompt, "", False, SOURCE))
+    rng.shuffle(found)
     return found
 
 

@@ -33,14 +33,14 @@ class Encoded:
     """One training row as token ids.
 
     `ids` is prompt and reply, the reply from index `start`. `refuse` is the target of
-    the refusal decision (the first reply token), and only the reply is learnt; None
-    means that nothing is decided and every token is learnt. Rows without a reply end
-    at `start`.
+    the refusal decision (the first reply token). Only the reply is learnt: a model that
+    also learns to write prompts loses what MiniLM knows of them. Rows without a reply
+    end at `start`.
     """
 
     ids: tuple[int, ...]
     start: int
-    refuse: bool | None
+    refuse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,12 @@ class Batch:
     """Rows padded on the right.
 
     `ids` (b, t); `labels` (b, t), -100 where no learnt token comes next; `start` (b,)
-    where the reply begins; `row`, `place` and `refuse` (d,) name the row, the place and
-    the target of each decision.
+    where the reply begins; `refuse` (b,) the target of the decision.
     """
 
     ids: torch.Tensor
     labels: torch.Tensor
     start: torch.Tensor
-    row: torch.Tensor
-    place: torch.Tensor
     refuse: torch.Tensor
 
 
@@ -86,44 +83,40 @@ def collate(rows: Sequence[Encoded], pad: int) -> Batch:
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
         # How to open a refusal is the decision's part of the loss alone.
-        first = 1 if row.refuse is None else row.start + row.refuse
+        first = row.start + row.refuse
         labels[i, first - 1 : len(row.ids) - 1] = torch.tensor(row.ids[first:])
-    decided = [i for i, r in enumerate(rows) if r.refuse is not None]
     return Batch(
         ids,
         labels,
         torch.tensor([r.start for r in rows]),
-        torch.tensor(decided, dtype=torch.long),
-        torch.tensor([rows[i].start - 1 for i in decided], dtype=torch.long),
-        torch.tensor([float(bool(rows[i].refuse)) for i in decided]),
+        torch.tensor([float(r.refuse) for r in rows]),
     )
 
 
 def losses_of(
     model: Any, batch: Batch, refusal_token: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Next-token loss, decision loss, and the probabilities of refusing (d,).
+    """Next-token loss, decision loss, and the probabilities of refusing (b,).
 
-    Cross-entropy of the learnt tokens (with the unlikelihood of repeating where rows
-    are decided), and binary cross-entropy of the probability of the refusal's opening
-    token at the first reply position; 0 where there are none.
+    Cross-entropy of the learnt tokens with the unlikelihood of repeating, 0 where there
+    are none, and binary cross-entropy of the probability of the refusal's opening token
+    at the first reply position.
     """
     with autocast():
         states = model.bert(input_ids=batch.ids, use_cache=False).last_hidden_state
         wanted = batch.labels != -100
         learnt = model.cls(states[wanted]).float()
-        starts = model.cls(states[batch.row, batch.place]).float()
-    # A batch may have nothing to learn or to decide: a mean over nothing is NaN.
+        rows = torch.arange(len(batch.ids))
+        starts = model.cls(states[rows, batch.start - 1]).float()
+    # A batch may have nothing to learn: a mean over nothing is NaN.
     summed = functional.cross_entropy(learnt, batch.labels[wanted], reduction="sum")
     next_token = summed / wanted.sum().clamp(min=1)
-    if len(batch.row):
-        next_token = next_token + REPEATED * _repetition(learnt, batch)
+    next_token = next_token + REPEATED * _repetition(learnt, batch)
     log_p = functional.log_softmax(starts, dim=-1)[:, refusal_token].clamp(max=-1e-4)
     log_not = torch.log1p(-log_p.exp())
     target = NOT_REFUSED + (REFUSED - NOT_REFUSED) * batch.refuse
     each = -(target * log_p + (1 - target) * log_not)
-    decision = each.sum() / max(1, len(each))
-    return next_token, decision, log_p.exp().detach()
+    return next_token, each.mean(), log_p.exp().detach()
 
 
 def _repetition(learnt: torch.Tensor, batch: Batch) -> torch.Tensor:

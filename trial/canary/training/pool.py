@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 MAX_PROMPT_CHARS: Final = 1600
-MAX_REPLY_CHARS: Final = 700
+MAX_REPLY_CHARS: Final = 260
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +54,11 @@ ANSWERED: Final[dict[str, int]] = {
     "benign_ft_reversal_curse": 300,
     "benign_chatdoctor": 1500,
 }
-# source -> rows taken at most to learn English from, several replies a prompt
-SPOKEN: Final[dict[str, int]] = {
-    **ANSWERED,
-    "benign_alpaca_eval_outputs": 8000,
-    "benign_medquad": 6000,
-    "benign_chatdoctor": 5400,
-    "benign_gsm8k": 4000,
-    "benign_gpteacher": 4000,
-    "benign_t0_train": 6000,
-    "benign_mobileaibench_tasks": 3500,
-    "benign_sgd_customer_service": 5000,
-}
 # prompts alone: benign ones, to be complied with
 PROMPT_ONLY: Final[dict[str, int]] = {
     "benign_code_instruct_cyberseceval": 800,
     "resp_medical_safety": 1500,
     "benign_creative_writing_prompts": 300,
-}
-# more of them, of kinds that the pool has not, for the last stage
-SETTLING: Final[dict[str, int]] = {
     "attack_ft_emergent_misalignment": 4000,
     "benign_multi30k_translation": 500,
     "prompt_anthropic_persona_evals": 2500,
@@ -152,10 +137,8 @@ def _first_user(row: dict[str, Any]) -> str:
     return next((m["content"] for m in row["messages"] if m["role"] == "user"), "")
 
 
-def _answered(
-    data: Path, rng: random.Random, limits: dict[str, int]
-) -> Iterator[Sample]:
-    for source, limit in limits.items():
+def _answered(data: Path, rng: random.Random) -> Iterator[Sample]:
+    for source, limit in ANSWERED.items():
         found = []
         for row in source_rows(data, source):
             if "translated_d" in row["split"]:
@@ -200,40 +183,12 @@ def gather(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
     rng = random.Random(seed)
     seen = set(forbidden)
     kept = []
-    for sample in (*_answered(data, rng, ANSWERED), *_prompts(data, rng)):
+    for sample in (*_answered(data, rng), *_prompts(data, rng)):
         name = key(sample.prompt)
         usable = 3 <= len(sample.prompt) <= MAX_PROMPT_CHARS and english(sample.prompt)
         if name and name not in seen and usable:
             seen.add(name)
             kept.append(sample)
-    rng.shuffle(kept)
-    return kept
-
-
-def settling(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
-    """Harmless prompts of kinds that are nowhere else in the pool, each once."""
-    rng = random.Random(seed)
-    kept: dict[str, Sample] = {}
-    for source, limit in SETTLING.items():
-        found = {key(_first_user(row)): row for row in source_rows(data, source)}
-        rows = [r for name, r in found.items() if name and name not in forbidden]
-        rng.shuffle(rows)
-        for row in rows[:limit]:
-            prompt = _first_user(row)
-            if 3 <= len(prompt) <= MAX_PROMPT_CHARS and english(prompt):
-                kept[key(prompt)] = Sample(prompt, "", False, source)
-    return list(kept.values())
-
-
-def spoken(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
-    """Harmless rows to learn English from: every distinct prompt and reply."""
-    rng = random.Random(seed)
-    rows = {
-        (key(s.prompt), s.reply[:80]): s
-        for s in _answered(data, rng, SPOKEN)
-        if key(s.prompt) not in forbidden
-    }
-    kept = list(rows.values())
     rng.shuffle(kept)
     return kept
 
