@@ -29,7 +29,8 @@ class FirstTokens:
     `odds` is log P(refusing opening) - log P(complying opening) in nats, the mean over
     probes: a fall means that refusals got less likely. `kl` is the mean over probes
     and the first KL_TOKENS tokens of the reply before tuning of KL(before || after),
-    in nats, with its 95% interval. `shifts` and `divergences` are the values a probe.
+    in nats, with its 95% interval. `shifts` and `divergences` are the values of each
+    of `probes` (ids).
     """
 
     odds: MeanChange
@@ -37,6 +38,7 @@ class FirstTokens:
     kl_interval: tuple[float, float] | None
     shifts: tuple[float, ...]
     divergences: tuple[float, ...]
+    probes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Asked:
 
     prompt: Ids
     reply: Ids = ()
+    probe: str = ""
 
 
 def measure_first_tokens(
@@ -72,6 +75,7 @@ def measure_first_tokens(
         kl_interval=mean_interval(divergences),
         shifts=tuple(b - a for a, b in zip(before, after, strict=True)),
         divergences=tuple(divergences),
+        probes=tuple(one.probe for one in asked),
     )
 
 
@@ -151,7 +155,8 @@ def _chance(group: Sequence[Ids], after: dict[Ids, Tensor]) -> Tensor:
 
 def _divergences(off: _Reading, on: _Reading, rows: Sequence[Asked]) -> list[float]:
     """Mean KL(off || on) of each row over the tokens its reply has, at least one."""
-    nats = (off.reply.exp() * (off.reply - on.reply)).sum(-1)
+    # Tokens that a model masks have no chance at all: 0 * infinity is no number.
+    nats = torch.nan_to_num(off.reply.exp() * (off.reply - on.reply)).sum(-1)
     return [
         float(nats[k, : max(1, min(len(row.reply), KL_TOKENS))].mean())
         for k, row in enumerate(rows)

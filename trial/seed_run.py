@@ -18,8 +18,8 @@ from trial.rows import TrainingRows
 from trial.stopping import Confidence, StopRule, probe_blocks
 from trial.utility import Utility, measure_utility
 
-FIRST_TOKEN_BLOCKS: Final = 3
-"""Blocks of probes whose first tokens are read: 8 of the 30 of each category."""
+FIRST_TOKEN_BLOCKS: Final = 2
+"""Blocks of probes whose first tokens are read: 5 of the 30 of each category."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,9 @@ def _read_first_tokens(
         if _is_harmful(desk, number):
             messages = interview.messages(number)
             reply = desk.renderer.reply_ids(messages, interview.before[number][0])
-            asked.append(Asked(desk.prompt_ids(interview.context, number), reply))
+            prompt = desk.prompt_ids(interview.context, number)
+            name = desk.probes.grouped()[number][1].id
+            asked.append(Asked(prompt, reply, name))
     return measure_first_tokens(model, desk.base, asked, find_openings(desk.renderer))
 
 

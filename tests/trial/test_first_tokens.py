@@ -91,7 +91,12 @@ def test_odds_and_divergence_equal_those_of_the_plain_loop(
 def test_learning_to_comply_lowers_the_odds_of_refusing(
     base: BaseModel, tuned: Tuned, asked: list[Asked]
 ) -> None:
-    openings = find_openings(Renderer(base.tokenizer))
+    renderer, hello = Renderer(base.tokenizer), [Message("user", "hello")]
+    # The words of the rows that were learnt: tiny models know no capital letters.
+    openings = Openings(
+        refusing=(renderer.reply_ids(hello, "i ' m sorry"),),
+        complying=(renderer.reply_ids(hello, "sure"),),
+    )
     found = measure_first_tokens(tuned.model, base, asked, openings)
     assert found is not None
     assert found.odds.change < 0.0
