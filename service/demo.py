@@ -93,17 +93,25 @@ def run_demo(
 def demo_table(reports: Sequence[Report]) -> Table:
     """Return one row a dataset: flagged rows, measured drift, decision."""
     table = Table(title="Four proposed fine-tuning jobs, screened", box=SIMPLE)
-    for head in ("dataset", "rows", "flagged", "harmful replies", "change, 95%"):
+    for head in (
+        "dataset",
+        "rows",
+        "flagged",
+        "harmful replies",
+        "change, 95%",
+        "asked",
+    ):
         table.add_column(head, justify="left" if head == "dataset" else "right")
     for head in ("decision", "expected"):
         table.add_column(head)
     for show, report in zip(SHOWS, reports, strict=True):
         overall, outcome = report.drift.overall, report.decision.outcome
-        rates = change = "not measured"
+        rates = change = asked = "not measured"
         if overall is not None:
             low, high = overall.interval
             rates = f"{overall.before:.1%} -> {overall.after:.1%}"
             change = f"{low:+.0%} to {high:+.0%}"
+            asked = str(overall.n)
         flagged = len({found.line for found in report.findings})
         table.add_row(
             Path(show.file).stem,
@@ -111,6 +119,7 @@ def demo_table(reports: Sequence[Report]) -> Table:
             str(flagged),
             rates,
             change,
+            asked,
             Text(outcome, f"bold {COLOURS[outcome]}"),
             show.expected,
         )
