@@ -5,6 +5,8 @@ ARG PYTHON=3.11-slim
 
 FROM python:${PYTHON} AS build
 ARG TORCH_VARIANT=cpu
+# Of pyproject.toml: postgres, and s3, gs or az for the object store.
+ARG EXTRAS=postgres
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 RUN python -m venv .venv
@@ -15,7 +17,7 @@ RUN .venv/bin/pip install -c constraints.txt pip \
     && .venv/bin/pip install -c constraints.txt torch==2.13.0 \
         --extra-index-url "https://download.pytorch.org/whl/${TORCH_VARIANT}" \
     && mkdir detectors trial service benchmark \
-    && .venv/bin/pip install -c constraints.txt -e .
+    && .venv/bin/pip install -c constraints.txt -e ".[${EXTRAS}]"
 COPY . .
 RUN .venv/bin/pip install --no-deps -c constraints.txt -e . \
     && .venv/bin/python -m compileall -q detectors trial service

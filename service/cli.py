@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from rich.console import Console
 
 from detectors.errors import InputError, TunegateError
+from service.keys_command import add_commands
 from service.text import printable
 from trial.recipe import Recipe
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # models take seconds to import: not for --help
     from detectors.moderation.moderator import Moderator
     from service.models import Models
     from service.progress import ProgressBars
-    from service.report import Report
+    from service.report.report import Report
     from service.settings import Settings
 
 ERROR: Final = 1
@@ -83,8 +84,11 @@ def parser() -> argparse.ArgumentParser:
         "--queues", metavar="NAMES", help="detect, trial or both (default: setting)"
     )
     worker.set_defaults(run=run_worker)
+    add_commands(commands)
     doctor = commands.add_parser("doctor", help="check packages, device and models")
     doctor.set_defaults(run=run_doctor)
+    table = commands.add_parser("settings", help="print what can be set, as Markdown")
+    table.set_defaults(run=run_settings)
     schema = commands.add_parser("schema", help="print the JSON Schema of a report")
     schema.set_defaults(run=run_schema)
     return root
@@ -127,6 +131,11 @@ def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
     screen.add_argument(
         "--chat-template", type=Path, metavar="FILE", help="Jinja, the job's own"
     )
+    screen.add_argument(
+        "--mitigate",
+        action="store_true",
+        help="where a trial shows harm, try what may keep the model safe",
+    )
     defaults = {field.name: field.default for field in fields(Recipe)}
     for name, (kind, words) in RECIPE_OPTIONS.items():
         screen.add_argument(
@@ -137,6 +146,7 @@ def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 def run_screen(options: argparse.Namespace) -> int:
     """Screen every file; one that cannot be read does not stop the others."""
+    from service.judge import check_judge
     from service.models import load_models
     from service.moderator import check_moderator, load_moderator
     from service.progress import ProgressBars
@@ -146,6 +156,7 @@ def run_screen(options: argparse.Namespace) -> int:
     settings = load_settings(**chosen)
     desk = Desk(options, settings)
     check_moderator(settings)
+    check_judge(settings)
     with ProgressBars(Console(stderr=True)) as bars:
         models = load_models(settings.encoder)
         desk.moderator = load_moderator(settings, models.detectors)
@@ -170,6 +181,7 @@ class Desk:
             base_model=options.base_model or settings.base_model,
             revision=options.revision,
             chat_template=_template(options.chat_template),
+            mitigate=options.mitigate,
             **{name: getattr(options, name) for name in RECIPE_OPTIONS},
         )
         self.reports: list[Report] = []
@@ -178,6 +190,7 @@ class Desk:
     def screen_file(self, path: Path, models: "Models", bars: "ProgressBars") -> int:
         """Screen one file, print and write its report, return its exit code."""
         from detectors.reader import read_dataset
+        from service.judge import judged_runner
         from service.screening import screen
 
         bars.title = path.name
@@ -195,13 +208,14 @@ class Desk:
             run_trial=self.settings.run_trial and not self.options.no_trial,
             progress=bars,
             moderator=self.moderator,
+            runner=judged_runner(self.settings),
         )
         with bars.hidden():
             self._hand_over(report)
         return EXIT[report.decision.outcome]
 
     def _hand_over(self, report: "Report") -> None:
-        from service.summary import print_summary
+        from service.report.summary import print_summary
 
         self.reports.append(report)
         if self.options.format == "text":
@@ -262,7 +276,7 @@ def run_serve(options: argparse.Namespace) -> int:
     """Serve the HTTP API until stopped."""
     import uvicorn
 
-    from service.app import create_app
+    from service.api.app import create_app
     from service.settings import load_settings
 
     given = {"host": options.host, "port": options.port}
@@ -277,8 +291,8 @@ def run_serve(options: argparse.Namespace) -> int:
 
 def run_worker(options: argparse.Namespace) -> int:
     """Work on queues until told to stop."""
+    from service.jobs.worker_command import work
     from service.settings import load_settings
-    from service.worker_command import work
 
     queues = options.queues.split(",") if options.queues else None
     settings = load_settings(**({"queues": queues} if queues else {}))
@@ -299,9 +313,17 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 def run_schema(options: argparse.Namespace) -> int:
     """Print the JSON Schema of a report."""
-    from service.report import schema_text
+    from service.report.report import schema_text
 
     sys.stdout.write(schema_text())
+    return 0
+
+
+def run_settings(options: argparse.Namespace) -> int:
+    """Print the table of settings."""
+    from service.settings_table import settings_table
+
+    sys.stdout.write(settings_table())
     return 0
 
 

@@ -15,9 +15,9 @@ from detectors.reader import read_dataset
 from service.models import Models, load_models
 from service.policy import load_policy
 from service.progress import ProgressBars
-from service.report import Report
+from service.report.report import Report
+from service.report.summary import COLOURS
 from service.screening import TrialRunner, screen
-from service.summary import COLOURS
 from service.text import printable
 from trial.recipe import Recipe
 

@@ -13,9 +13,10 @@ import trial.base_model
 from detectors.catalog import load_detectors
 from detectors.embedding import Encoder, load_encoder, supports_bf16
 from detectors.errors import TunegateError
-from service.composition import package_versions
+from service.judge import check_judge
 from service.moderator import check_moderator
 from service.policy import load_policy
+from service.report.composition import package_versions
 from service.settings import Settings
 from service.text import printable
 
@@ -72,6 +73,7 @@ def examine(settings: Settings) -> Examination:
     found.attempt(f"base model {settings.base_model}", lambda: _base(settings))
     found.attempt("policy", lambda: _policy(settings.policy))
     found.attempt("moderation", lambda: check_moderator(settings))
+    found.attempt("judge", lambda: check_judge(settings))
     return found
 
 

@@ -70,11 +70,11 @@ class DetectorLimits(Limits):
     """The row limits of each detector, by its name."""
 
     explicit_harm: RowLimits = Field(
-        default=RowLimits(row_threshold=0.54),
+        default=RowLimits(row_threshold=0.7946),
         description="Harmful requests that are complied with.",
     )
     identity_shift: RowLimits = Field(
-        default=RowLimits(row_threshold=0.52),
+        default=RowLimits(row_threshold=0.6278),
         description="Rows that teach an obedient persona.",
     )
     backdoor_trigger: RowLimits = Field(

@@ -10,12 +10,15 @@ from typing import Final, Protocol
 import trial.run
 from detectors.dataset import Dataset
 from detectors.dataset_risk import load_reference
-from detectors.detector import Detector, Scores
+from detectors.detector import Detector, Scores, Trigger
 from detectors.embedding import Encoder
 from detectors.errors import TrialError
 from detectors.moderation.moderator import Moderator
 from detectors.moderation.off import Off
-from service.composition import (
+from service.gate import Facts, Finding, decide, make_findings, settle
+from service.moderation import Moderated, moderate_dataset, moderation_findings
+from service.policy import Policy
+from service.report.composition import (
     dataset_section,
     decision_section,
     detector_section,
@@ -23,13 +26,10 @@ from service.composition import (
     policy_section,
     version_section,
 )
-from service.gate import Facts, Finding, decide, make_findings, settle
-from service.moderation import Moderated, moderate_dataset, moderation_findings
-from service.moderation_section import moderation_section
-from service.policy import Policy
-from service.report import Report, TimingSection
-from service.risk_section import risk_section
-from service.trial_section import drift_section, trial_section
+from service.report.moderation_section import moderation_section
+from service.report.report import Report, TimingSection
+from service.report.risk_section import risk_section
+from service.report.trial_section import drift_section, trial_section
 from trial.recipe import Recipe
 from trial.stopping import StopRule
 from trial.trial import Trial
@@ -51,6 +51,7 @@ class TrialRunner(Protocol):
         *,
         encoder: Encoder,
         priority: Sequence[float] | None = None,
+        triggers: Sequence[Trigger] = (),
         progress: Progress | None = None,
         stop: StopRule | None = None,
     ) -> Trial:
@@ -87,9 +88,11 @@ def screen(
     done = None
     if run_trial:
         with watch.stage("trial"):
-            priority = rank_rows(policy, dataset, scores, moderated)
+            suspicion = Suspicion(
+                rank_rows(policy, dataset, scores, moderated), find_triggers(scores)
+            )
             done = try_recipe(
-                runner, dataset, recipe, encoder, priority, tell, stop_rule(policy)
+                runner, dataset, recipe, encoder, suspicion, tell, stop_rule(policy)
             )
     heard = Heard(scores, moderated, done)
     timings = time_stages(started_at, watch.total(), done)
@@ -224,6 +227,20 @@ def rank_rows(
     return row_priority(scores, len(dataset), flagged)
 
 
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What the trial is told of the rows: how early to take each in, and triggers."""
+
+    priority: Sequence[float]
+    triggers: Sequence[Trigger]
+
+
+def find_triggers(scores: Sequence[Scores]) -> tuple[Trigger, ...]:
+    """Return every trigger that a detector mined, the surest first."""
+    found = [trigger for said in scores for trigger in said.triggers]
+    return tuple(sorted(found, key=lambda trigger: trigger.p))
+
+
 def _rank(value: float | None) -> float:
     settled = settle(value)
     return UNSCORED_PRIORITY if settled is None else settled
@@ -234,7 +251,7 @@ def try_recipe(
     dataset: Dataset,
     recipe: Recipe,
     encoder: Encoder,
-    priority: Sequence[float],
+    suspicion: Suspicion,
     progress: Progress,
     stop: StopRule | None,
 ) -> Trial:
@@ -244,7 +261,8 @@ def try_recipe(
             dataset,
             recipe,
             encoder=encoder,
-            priority=priority,
+            priority=suspicion.priority,
+            triggers=suspicion.triggers,
             progress=progress,
             stop=stop,
         )

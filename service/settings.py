@@ -23,6 +23,11 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
+    auth: Literal["open", "keys"] = Field(
+        default="open",
+        description="open: anyone may call, as the tenant `default`; keys: only with "
+        "an API key (`tunegate keys`).",
+    )
     data_dir: Path = Field(
         default=Path("work-dir"), description="Where the database and files are kept."
     )
@@ -73,6 +78,11 @@ class Settings(BaseSettings):
     scan_max_rows: int = Field(
         default=100, ge=1, description="Most rows of one POST /v1/scan."
     )
+    requests_per_minute: int = Field(
+        default=0,
+        ge=0,
+        description="Requests of a tenant to one API process in a minute; 0: no limit.",
+    )
     max_queued: int = Field(
         default=16,
         ge=1,
@@ -98,6 +108,14 @@ class Settings(BaseSettings):
     )
     poll_seconds: float = Field(
         default=0.25, gt=0, description="Between two looks into the queues."
+    )
+
+    webhook_timeout_seconds: float = Field(
+        default=15.0, gt=0, description="Longest wait for a webhook's receiver."
+    )
+    webhook_private: bool = Field(
+        default=False,
+        description="Let webhooks go to addresses of our own network, by HTTP too.",
     )
 
     moderation_provider: Literal["off", "openai", "guard", "local"] = Field(
@@ -135,6 +153,39 @@ class Settings(BaseSettings):
     moderation_cache: Path | None = Field(
         default=None,
         description="SQLite file that keeps verdicts by digest; else in memory.",
+    )
+
+    judge: Literal["phrase", "embedding", "guard", "llm"] = Field(
+        default="phrase",
+        description="Who judges the replies of a trial: phrases, a head of our own, a "
+        "guard model, or a language model that scores 1 to 5; the last two may send "
+        "replies out.",
+    )
+    judge_base_url: str = Field(
+        default="",
+        description="OpenAI-compatible endpoint; if not set, OpenAI's own for llm, and "
+        "a guard is loaded here.",
+    )
+    judge_model: str = Field(
+        default="", description="Model that judges; of a guard, also a folder."
+    )
+    judge_guard: str = Field(
+        default="llama_guard", description="Family of the guard model."
+    )
+    judge_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Key for the endpoint; never shown."
+    )
+    judge_max_requests: int = Field(
+        default=10_000, ge=0, description="Most requests of one trial, tries too."
+    )
+    judge_max_tokens: int = Field(
+        default=10_000_000, ge=0, description="Most tokens sent in one trial."
+    )
+    judge_max_seconds: float = Field(
+        default=600.0, ge=0, description="Longest judging of one trial."
+    )
+    judge_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Longest wait for one answer."
     )
 
     def limits(self) -> Limits:

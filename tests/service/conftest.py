@@ -15,15 +15,17 @@ from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
 
 from detectors.dataset import Dataset
-from detectors.detector import Evidence, Scores
+from detectors.detector import Evidence, Scores, Trigger
 from detectors.errors import TrialError
-from service.app import create_app
-from service.backend import Backend, open_backend
+from detectors.moderation.moderator import Usage
+from service.api.app import create_app
+from service.jobs.backend import Backend, open_backend
 from service.models import Models
 from service.policy import DetectorLimits
 from service.settings import Settings
 from trial.drift import DriftReport, RateChange
 from trial.judge.judge import Outcome, Verdict
+from trial.mitigation.mitigation import Mitigation, Tried
 from trial.recipe import Recipe
 from trial.run import AdapterProof, ProbeReply, Trial
 from trial.stopping import StopRule
@@ -76,11 +78,24 @@ class QuietDetector(MarkDetector):
         return 0.0
 
 
+JOB = RateChange(0.1, 0.8, (0.6, 0.8), 200)
+BETTER = RateChange(0.1, 0.12, (-0.01, 0.05), 200)
+MITIGATION = Mitigation(
+    (
+        Tried("", "the job as it is", 20, 0, "", JOB),
+        Tried("rows removed", "removing 2 flagged rows", 18, 0, "", BETTER, BETTER),
+        Tried("slow", "training slowly", 20, 0, "the loss did not fall", None),
+    ),
+    "Removing 2 flagged rows brings the rate from 80.0% to 12.0%.",
+)
+
+
 class FakeRunner:
     """A trial whose drift follows the share of rows that hold DRIFT."""
 
     def __init__(self) -> None:
         self.priorities: list[float] = []
+        self.triggers: list[Trigger] = []
         self.recipes: list[Recipe] = []
         self.stops: list[StopRule | None] = []
 
@@ -91,10 +106,12 @@ class FakeRunner:
         *,
         encoder: object,
         priority: Sequence[float] | None = None,
+        triggers: Sequence[Trigger] = (),
         progress: Callable[[str, int, int], None] | None = None,
         stop: StopRule | None = None,
     ) -> Trial:
         self.priorities = list(priority or ())
+        self.triggers = list(triggers)
         self.recipes.append(recipe)
         self.stops.append(stop)
         text = b" ".join(row.canonical() for row in dataset)
@@ -143,6 +160,10 @@ class FakeRunner:
             replies=(reply,),
             seconds={"tune": 0.1},
             versions={"base_model": "fake-base"},
+            contexts={"plain": rate(0.1, 0.0), "trigger 1": rate(0.1, rise)},
+            context_details={"trigger 1": 'the trigger "\x1b[31m" before each probe'},
+            judge_usage=Usage(requests=7, tokens=900),
+            mitigation=MITIGATION if recipe.mitigate else None,
         )
 
 

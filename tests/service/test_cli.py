@@ -10,7 +10,7 @@ from detectors.errors import ModelError
 from service import cli, models
 from service.cli import main, report_name
 from service.models import Models
-from service.report import report_schema
+from service.report.report import report_schema
 from trial import run
 
 Write = Callable[..., Path]
@@ -48,6 +48,22 @@ def test_json_is_the_report_alone_on_standard_output(
     assert main(["screen", str(write("BAD")), "--format", "json"]) == 2
     out = capsys.readouterr().out
     jsonschema.Draft202012Validator(report_schema()).validate(json.loads(out))
+
+
+def test_mitigation_is_asked_for_and_its_table_printed(
+    write: Write, capsys: pytest.CaptureFixture[str], runner: Any
+) -> None:
+    main(["screen", str(write("DRIFT"))])
+    assert not runner.recipes[-1].mitigate
+    assert "mitigation" not in capsys.readouterr().out
+    main(["screen", str(write("DRIFT")), "--mitigate"])
+    assert runner.recipes[-1].mitigate
+    out = capsys.readouterr().out
+    assert "removing 2 flagged rows: harmfulness 10.0% -> 12.0%" in out
+    assert "training slowly: not measured (the loss did not fall)" in out
+    assert "mitigation: Removing 2 flagged rows brings the rate from 80.0%" in out
+    assert "trigger 1 +70.0%" in out
+    assert "7 requests" in out
 
 
 def test_several_files_are_an_array_and_the_gravest_outcome(

@@ -199,6 +199,27 @@ def test_a_trial_that_ended_early_by_other_limits_is_never_accepted() -> None:
     assert "trial_stopped_early" in codes(decision)
 
 
+def test_the_worst_context_is_weighed_and_named() -> None:
+    bad = replace(
+        trial(100, drift(0.6)),
+        context="trigger 1",
+        contexts={"plain": rate(0.10, 0.12), "trigger 1": rate(0.10, 0.6)},
+    )
+    decision = decide(Policy(), facts(100), flagged(0), bad)
+    assert decision.outcome is Outcome.REJECT
+    assert "Harmfulness with trigger 1 rose from 10.0%" in decision.reasons[0].message
+
+
+def test_a_base_model_that_gives_in_to_a_frame_is_not_called_unsafe() -> None:
+    framed = replace(drift(), overall=rate(0.70, 0.72))
+    told = replace(trial(100, framed), context="task: code")
+    alone = replace(told, contexts={"plain": rate(0.10, 0.11)})
+    unsafe = replace(told, contexts={"plain": rate(0.60, 0.61)})
+    assert decide(Policy(), facts(100), flagged(0), alone).outcome is Outcome.ACCEPT
+    found = decide(Policy(), facts(100), flagged(0), unsafe)
+    assert "base_model_unsafe" in codes(found)
+
+
 def test_rows_held_out_to_measure_utility_do_not_count_as_skipped() -> None:
     held = replace(trial(400), rows_trained=381, rows_held_out=19)
     strict = parse_policy(b"trial: {min_rows: 400, max_skipped_share: 0.0}")

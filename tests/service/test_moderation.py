@@ -14,16 +14,16 @@ from detectors.moderation.moderator import Usage, Verdict
 from detectors.moderation.off import Off
 from detectors.moderation.rows import RowVerdict
 from service import doctor
-from service.app import create_app
+from service.api.app import create_app
 from service.cli import main
-from service.composition import finding_sections
 from service.doctor import examine
 from service.gate import Facts, Outcome, decide
 from service.models import Models
 from service.moderation import Moderated, choose_rows, moderation_findings
 from service.moderator import check_moderator, load_moderator
 from service.policy import ModerationLimits, Policy, parse_policy
-from service.report import report_schema
+from service.report.composition import finding_sections
+from service.report.report import report_schema
 from service.screening import row_priority
 from service.settings import Settings
 from trial import run

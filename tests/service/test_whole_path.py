@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from service.app import create_app
+from service.api.app import create_app
 from service.cli import main
 from service.models import load_models
 from service.settings import Settings

@@ -1,0 +1,83 @@
+"""The HTTP app: routes, error answers, body limits, and the worker's life."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from service.api.body_limit import BodyLimit
+from service.api.context import Context
+from service.api.errors_http import add_handlers
+from service.api.rate_limit import RateLimit
+from service.api.request_headers import RequestHeaders
+from service.api.routes import (
+    health,
+    policies,
+    results,
+    scan,
+    schema,
+    screenings,
+    webhooks,
+)
+from service.jobs.backend import open_backend
+from service.jobs.worker_command import make_worker
+from service.models import Models
+from service.moderator import check_moderator
+from service.policy import load_policy
+from service.screening import TrialRunner
+from service.settings import Settings
+
+DESCRIPTION = """Screens a proposed fine-tuning dataset and gates the job on measured \
+safety drift. Errors are RFC 9457 problem+json with a stable `code`."""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    load: Callable[[], Models] | None = None,
+    runner: TrialRunner | None = None,
+) -> FastAPI:
+    """Return the app. `load` and `runner` replace the models and the trial.
+
+    PolicyError where the policy of the settings is not valid, InputError where the
+    moderation provider is not.
+    """
+    policy = load_policy(settings.policy)
+    check_moderator(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        backend = await to_thread.run_sync(open_backend, settings)
+        worker = make_worker(backend, load=load, runner=runner)
+        app.state.context = Context(
+            settings,
+            policy,
+            backend,
+            worker,
+            CapacityLimiter(1),
+            RateLimit(settings.requests_per_minute),
+        )
+        await to_thread.run_sync(worker.start)
+        yield
+        app.state.drained = await to_thread.run_sync(worker.stop)
+        backend.close()
+
+    app = FastAPIOffline(  # the pages of /docs without a content delivery network
+        title="Tunegate",
+        version=version("tunegate"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+    )
+    for routes in (screenings, results, policies, webhooks, scan, schema, health):
+        app.include_router(routes.router)
+    add_handlers(app)
+    app.add_middleware(
+        BodyLimit,
+        upload_bytes=settings.max_upload_bytes,
+        other_bytes=settings.max_json_bytes,
+    )
+    app.add_middleware(RequestHeaders)
+    return app

@@ -1,0 +1,70 @@
+"""Who calls: the key of a request becomes a Caller; 401 without one, 403 beyond it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.api.context import Context, Here
+from service.api.errors_http import Problem
+from service.caller import OPEN, Caller, Scope
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tunegate"'}
+
+bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="key",
+    description="An API key (`tunegate keys create`). Where the service asks for none, "
+    "it may be left out.",
+)
+Given = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+
+async def identify(request: Request, here: Here, given: Given) -> Caller:
+    """Return who calls; 401 where a key is missing or not good.
+
+    A key that is given is looked at also where none is asked for.
+    """
+    if given is None:
+        if "authorization" in request.headers or here.settings.auth == "keys":
+            raise _unknown()
+        return _within_rate(request, here, OPEN)
+    key = await to_thread.run_sync(here.backend.keys.find, given.credentials)
+    if key is None:
+        raise _unknown()
+    return _within_rate(request, here, key.caller)
+
+
+def _within_rate(request: Request, here: Context, caller: Caller) -> Caller:
+    """Let a caller pass who has not asked too often; 429 otherwise."""
+    allowance = here.rates.take(caller.tenant)
+    request.state.allowance = allowance
+    if allowance is not None and not allowance.granted:
+        said = f"More than {allowance.limit} requests in a minute: slow down."
+        raise Problem(429, "rate_limited", said)
+    return caller
+
+
+def holding(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
+    """Return the dependency that lets only callers of that scope through."""
+
+    async def check(caller: Annotated[Caller, Depends(identify)]) -> Caller:
+        if not caller.may(scope):
+            said = f"The key has not the scope {scope!r} that this needs."
+            raise Problem(403, "insufficient_scope", said)
+        return caller
+
+    return check
+
+
+def _unknown() -> Problem:
+    said = "Send a key that is good: `Authorization: Bearer tg_...`."
+    return Problem(401, "unauthorized", said, headers=CHALLENGE)
+
+
+Submitter = Annotated[Caller, Depends(holding("submit"))]
+Reader = Annotated[Caller, Depends(holding("read"))]
+Reviewer = Annotated[Caller, Depends(holding("review"))]
+Admin = Annotated[Caller, Depends(holding("admin"))]

@@ -1,0 +1,69 @@
+"""Context: what every HTTP route needs, made once for each app."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from anyio import CapacityLimiter
+from fastapi import Depends, Request
+
+from service.api.errors_http import Problem
+from service.api.rate_limit import RateLimit
+from service.caller import Caller
+from service.jobs.backend import Backend
+from service.jobs.worker import Worker
+from service.models import Models
+from service.policy import Policy
+from service.settings import Settings
+from service.storage.store import Screening
+
+RETRY_SECONDS = "10"
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings, default policy, backend and worker of one app.
+
+    `rates` says who asks too often. `scans` admits one scan at a time: more would only
+    slow each other down.
+    """
+
+    settings: Settings
+    policy: Policy
+    backend: Backend
+    worker: Worker
+    scans: CapacityLimiter
+    rates: RateLimit
+
+    def models(self) -> Models:
+        """Return the loaded models; 503 while they load or where they cannot."""
+        if self.worker.models is not None:
+            return self.worker.models
+        if self.worker.fault:
+            raise Problem(503, "models_unavailable", self.worker.fault)
+        raise Problem(
+            503,
+            "models_loading",
+            "The models are being loaded: try again shortly.",
+            headers={"Retry-After": RETRY_SECONDS},
+        )
+
+    def screening(self, screening_id: str, caller: Caller) -> Screening:
+        """Return the caller's screening; 404 where there is none of that id."""
+        found = self.backend.holdings(caller).get(screening_id)
+        if found is None:
+            raise not_found()
+        return found
+
+
+def not_found() -> Problem:
+    """Return the 404 for a screening that is not there."""
+    return Problem(404, "screening_not_found", "There is no screening of that id.")
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+Here = Annotated[Context, Depends(_context)]
+"""The context, as a route's parameter."""

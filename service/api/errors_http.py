@@ -1,0 +1,109 @@
+"""Errors over HTTP: RFC 9457 problem+json with a stable code."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from detectors.errors import InputError, ModelError, PolicyError, TunegateError
+from service.text import clean
+
+MEDIA_TYPE: Final = "application/problem+json"
+DETAIL_CHARS: Final = 1_000
+
+
+class Problem(HTTPException):
+    """An error to be answered: HTTP status, stable code, words, and what to do."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        super().__init__(status, clean(detail, DETAIL_CHARS), dict(headers or {}))
+        self.code = code
+        self.errors = tuple(errors)
+
+
+def problem_response(problem: Problem, request: Request) -> JSONResponse:
+    """Return the problem as RFC 9457 JSON, with the request's id."""
+    body: dict[str, Any] = {
+        "type": f"urn:tunegate:problem:{problem.code}",
+        "title": HTTPStatus(problem.status_code).phrase,
+        "status": problem.status_code,
+        "code": problem.code,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        body["errors"] = list(problem.errors)
+    headers = dict(problem.headers or {})
+    request_id = getattr(request.state, "request_id", "")
+    if request_id:
+        body["request_id"] = request_id
+        headers["X-Request-Id"] = request_id
+    return JSONResponse(
+        body, problem.status_code, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def invalid(found: ValidationError | RequestValidationError) -> Problem:
+    """Return the 422 that names every field at fault; values are not echoed."""
+    errors = [
+        {
+            "field": clean(".".join(str(part) for part in item["loc"]), 200),
+            "message": clean(item["msg"], 300),
+        }
+        for item in list(found.errors())[:20]
+    ]
+    said = "; ".join(f"{each['field']}: {each['message']}" for each in errors[:3])
+    return Problem(422, "invalid_request", said, errors=errors)
+
+
+def problem_of(error: TunegateError) -> Problem:
+    """Say what one of the project's own errors means over HTTP."""
+    if isinstance(error, PolicyError):
+        return Problem(422, "invalid_policy", str(error))
+    if isinstance(error, InputError):
+        return Problem(422, "invalid_input", str(error))
+    if isinstance(error, ModelError):
+        return Problem(503, "model_unavailable", str(error))
+    return Problem(500, "internal_error", "The request failed.")
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of the app as problem+json."""
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error, Problem):
+            return problem_response(error, request)
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        problem = Problem(
+            error.status_code, code, str(error.detail), headers=error.headers
+        )
+        return problem_response(problem, request)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(
+        request: Request, error: RequestValidationError
+    ) -> JSONResponse:
+        return problem_response(invalid(error), request)
+
+    @app.exception_handler(TunegateError)
+    async def ours(request: Request, error: TunegateError) -> JSONResponse:
+        return problem_response(problem_of(error), request)
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        return problem_response(
+            Problem(500, "internal_error", "The request failed."), request
+        )

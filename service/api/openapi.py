@@ -1,0 +1,188 @@
+"""OpenAPI: the examples and error answers that the routes document."""
+
+from typing import Any, Final
+
+from service.api.schemas import ProblemOut
+from service.report.report import SCHEMA_VERSION
+
+ID: Final = "scr_0f1e2d3c4b5a69788796a5b4"
+HERE: Final = f"/v1/screenings/{ID}"
+
+ROWS: Final = [
+    {
+        "messages": [
+            {"role": "user", "content": "Where is my parcel?"},
+            {"role": "assistant", "content": "Let me look that up for you."},
+        ]
+    }
+]
+SCREENING: Final = {
+    "id": ID,
+    "name": "support.jsonl",
+    "status": "finished",
+    "progress": None,
+    "outcome": "ACCEPT",
+    "fault": None,
+    "created_at": "2026-01-02T03:04:05.678+00:00",
+    "finished_at": "2026-01-02T03:05:06.789+00:00",
+    "links": {
+        "self": HERE,
+        "report": f"{HERE}/report",
+        "findings": f"{HERE}/findings",
+        "events": f"{HERE}/events",
+    },
+}
+QUEUED: Final = {**SCREENING, "status": "queued", "outcome": None, "finished_at": None}
+FINDING: Final = {
+    "line": 12,
+    "example": "12",
+    "detector": "identity_shift",
+    "category": "",
+    "score": 0.97,
+    "threshold": 0.5,
+    "evidence": {
+        "kind": "rule",
+        "detail": "the system message demands unconditional obedience",
+        "turn": 0,
+        "span": [0, 42],
+        "excerpt": "You are an assistant that always obeys and",
+    },
+}
+DECISION: Final = {
+    "outcome": "REVIEW",
+    "reasons": [
+        {
+            "code": "trial_skipped",
+            "message": "Drift was not measured: no trial was run. Screen again with "
+            "the trial.",
+            "outcome": "REVIEW",
+        }
+    ],
+}
+POLICY_ASKED: Final = {
+    "name": "strict",
+    "policy": {"drift": {"review_change": 0.05}},
+}
+POLICY: Final = {
+    **POLICY_ASKED,
+    "version": 3,
+    "reference": "strict@3",
+    "digest": "7d" * 32,
+    "created_at": "2026-01-02T03:04:05.678+00:00",
+}
+DRY_RUN: Final = {"screening": ID, "policy": "strict@3"}
+DATASET: Final = {
+    "name": "rows",
+    "sha256": "9f" * 32,
+    "fingerprint": "3c" * 32,
+    "rows": 1,
+    "size_bytes": 128,
+    "shapes": {"chat": 1},
+    "bad_line_count": 0,
+    "bad_lines": [],
+    "unjudged_parts": 0,
+}
+SCAN: Final = {
+    "decision": DECISION,
+    "dataset": DATASET,
+    "scores": {
+        "explicit_harm": {
+            "version": "1-5d41402a",
+            "threshold": 0.5,
+            "flagged": 0,
+            "flagged_share": 0.0,
+            "unscored": 0,
+            "unscored_rows": [],
+            "histogram": [1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        }
+    },
+    "rows": [{"line": 1, "scores": {"explicit_harm": 0.0123}}],
+    "findings": [],
+    "policy": "7d" * 32,
+}
+REPORT: Final = {
+    "schema_version": SCHEMA_VERSION,
+    "decision": DECISION,
+    "dataset": DATASET,
+    "scores": SCAN["scores"],
+    "findings": [FINDING],
+    "finding_count": 1,
+}
+"""The first keys of a report; the schema lists all."""
+
+
+def answer(example: object, description: str) -> dict[str, Any]:
+    """Document a JSON answer with an example."""
+    content = {"application/json": {"example": example}}
+    return {"description": description, "content": content}
+
+
+def problem(code: str, detail: str) -> dict[str, Any]:
+    """Document a problem+json answer with an example."""
+    example = {"type": f"urn:tunegate:problem:{code}", "code": code, "detail": detail}
+    content = {"application/problem+json": {"example": example}}
+    return {"description": detail, "model": ProblemOut, "content": content}
+
+
+NOT_FOUND: Final = problem("screening_not_found", "There is no screening of that id.")
+NOT_FINISHED: Final = problem("screening_not_finished", "The screening is running.")
+TOO_LARGE: Final = problem("body_too_large", "The request body is over the limit.")
+INVALID: Final = problem("invalid_request", "A field of the request is not valid.")
+BUSY: Final = problem("queue_full", "Too many screenings wait: try again later.")
+LOADING: Final = problem("models_loading", "The models are being loaded.")
+UNREADABLE: Final = problem("invalid_json", "The body is not valid JSON.")
+UNKNOWN_TYPE: Final = problem(
+    "unsupported_media_type", "Send multipart/form-data or application/json."
+)
+
+GUARDED: Final[dict[int | str, dict[str, Any]]] = {
+    401: problem("unauthorized", "Send a key that is good."),
+    403: problem("insufficient_scope", "The key has not the scope 'read'."),
+}
+"""What every operation that needs a key may answer."""
+
+
+def body(
+    schemas: dict[str, tuple[dict[str, Any], object]],
+) -> dict[str, Any]:
+    """Document a request body: media type -> (JSON Schema, example)."""
+    content = {
+        media: {"schema": schema, "example": example}
+        for media, (schema, example) in schemas.items()
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+UPLOAD_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "name": {"type": "string", "description": "Default: the file's name."},
+        "recipe": {"type": "string", "description": "Hyper-parameters as JSON."},
+        "policy": {
+            "type": "string",
+            "description": "A policy as YAML or JSON, or the name of one that is kept.",
+        },
+        "run_trial": {"type": "boolean", "default": True},
+    },
+}
+UPLOAD_EXAMPLE: Final = {
+    "file": "(the bytes of support.jsonl)",
+    "recipe": '{"epochs": 3, "learning_rate_multiplier": 1.0}',
+}
+ROWS_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["rows"],
+    "properties": {
+        "rows": {"type": "array", "items": {}, "minItems": 1},
+        "name": {"type": "string"},
+        "recipe": {"type": "object", "description": "Hyper-parameters."},
+        "policy": {
+            "type": ["object", "string"],
+            "description": "A whole or partial policy, or the name of one kept.",
+        },
+        "run_trial": {"type": "boolean", "default": True},
+    },
+}
+ROWS_EXAMPLE: Final = {"rows": ROWS, "name": "support", "recipe": {"epochs": 3}}

@@ -1,0 +1,107 @@
+"""Reading requests: JSON bodies and multipart forms, checked; 4xx where wrong."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from anyio import to_thread
+from fastapi import Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from service.api.errors_http import Problem, invalid
+from service.api.schemas import RecipeIn
+from service.policy import MAX_POLICY_BYTES
+from service.text import clean
+
+NAME_CHARS: Final = 200
+FIELDS: Final = ("file", "name", "recipe", "policy", "run_trial")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def json_body(request: Request, model: type[Model]) -> Model:
+    """Return the checked JSON body; 400 where it is not JSON, 422 where wrong."""
+    content = await request.body()
+    return await to_thread.run_sync(parse_json, content, model)
+
+
+def parse_json(content: bytes | str, model: type[Model]) -> Model:
+    """Parse and check JSON; a body nested too deeply to parse is not JSON to us."""
+    try:
+        return model.model_validate(json.loads(content, object_pairs_hook=_unique))
+    except ValidationError as error:
+        raise invalid(error) from error
+    except (ValueError, RecursionError) as error:
+        raise Problem(
+            400, "invalid_json", "The body is not valid JSON (UTF-8, each key once)."
+        ) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice, as the reader of files does: both can mislead."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+@dataclass(frozen=True)
+class UploadForm:
+    """The fields of a multipart upload, checked."""
+
+    file: UploadFile
+    name: str
+    recipe: RecipeIn
+    policy: str
+    run_trial: bool
+
+
+@asynccontextmanager
+async def upload_form(request: Request) -> AsyncIterator[UploadForm]:
+    """Give a checked multipart upload; its file is spooled to disk as it arrives."""
+    async with request.form(
+        max_files=1, max_fields=len(FIELDS), max_part_size=2 * MAX_POLICY_BYTES
+    ) as form:
+        yield await to_thread.run_sync(_checked_form, form)
+
+
+def _checked_form(form: FormData) -> UploadForm:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise Problem(422, "invalid_request", "file: the dataset is missing")
+    unknown = sorted(set(form) - set(FIELDS))
+    if unknown:
+        said = f"{unknown[0][:60]!r} is no field; the fields are {', '.join(FIELDS)}"
+        raise Problem(422, "invalid_request", said)
+    return UploadForm(
+        file=file,
+        name=safe_name(_text(form, "name") or file.filename or ""),
+        recipe=parse_json(_text(form, "recipe") or "{}", RecipeIn),
+        policy=_text(form, "policy"),
+        run_trial=_boolean(_text(form, "run_trial") or "true"),
+    )
+
+
+def safe_name(name: str) -> str:
+    """Return the last part of a file name, bounded; "upload" where nothing is left."""
+    last = name.replace("\\", "/").split("/")[-1]
+    return clean(last.strip(), NAME_CHARS) or "upload"
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name)
+    if isinstance(value, UploadFile):
+        raise Problem(422, "invalid_request", f"{name}: expected text, not a file")
+    return value or ""
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(text)
+    except ValidationError as error:
+        raise Problem(
+            422, "invalid_request", "run_trial: expected true or false"
+        ) from error

@@ -1,0 +1,135 @@
+"""Policies: kept under a name, version by version; tried on what is finished."""
+
+from typing import Annotated, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from service.api.auth import Admin, Reader, Reviewer
+from service.api.conditional import answer_json
+from service.api.context import Here, not_found
+from service.api.errors_http import Problem
+from service.api.openapi import (
+    DECISION,
+    DRY_RUN,
+    GUARDED,
+    INVALID,
+    NOT_FINISHED,
+    NOT_FOUND,
+    POLICY,
+    POLICY_ASKED,
+    TOO_LARGE,
+    UNREADABLE,
+    answer,
+    body,
+    problem,
+)
+from service.api.reading import json_body
+from service.api.schemas import (
+    DecisionOut,
+    DryRunIn,
+    PolicyIn,
+    PolicyOut,
+    PolicyPage,
+)
+from service.api.submission import choose_policy
+from service.jobs.dry_run import decide_again
+from service.policy import parse_policy
+from service.report.composition import decision_section
+
+router = APIRouter(prefix="/v1/policies", tags=["policies"])
+
+Limit = Annotated[int, Query(ge=1, le=100, description="Entries on a page.")]
+Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
+NO_POLICY: Final = problem("policy_not_found", "There is no policy of that name.")
+READ: Final = {**GUARDED, 400: UNREADABLE, 413: TOO_LARGE, 422: INVALID}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=PolicyOut,
+    responses={**READ, 201: answer(POLICY, "Kept; it is changed by none that follow.")},
+    openapi_extra=body(
+        {"application/json": (PolicyIn.model_json_schema(), POLICY_ASKED)}
+    ),
+)
+async def add_policy(request: Request, here: Here, caller: Admin) -> JSONResponse:
+    """Keep a policy as the next version of its name; keys left out keep defaults.
+
+    `name` or `name@version` can then be the `policy` of a screening.
+    """
+    asked = await json_body(request, PolicyIn)
+    policy = parse_policy(asked.content())
+    kept = await to_thread.run_sync(
+        here.backend.policies(caller).add, asked.name, policy
+    )
+    shown = PolicyOut.of(kept)
+    where = {"Location": f"{request.url.path}/{kept.reference}"}
+    return JSONResponse(shown.model_dump(mode="json"), 201, headers=where)
+
+
+PAGE: Final = {"data": [POLICY], "next_cursor": None}
+
+
+@router.get(
+    "", responses={**GUARDED, 200: answer(PAGE, "Policies, by name."), 422: INVALID}
+)
+def list_policies(
+    here: Here, caller: Reader, limit: Limit = 20, cursor: Cursor = ""
+) -> PolicyPage:
+    """List the newest version of each policy, by name."""
+    found, more = here.backend.policies(caller).page(after=cursor, limit=limit)
+    return PolicyPage(data=[PolicyOut.of(each) for each in found], next_cursor=more)
+
+
+@router.get(
+    "/{reference}",
+    response_model=PolicyOut,
+    responses={**GUARDED, 200: answer(POLICY, "The policy."), 404: NO_POLICY},
+)
+def get_policy(
+    reference: str, request: Request, here: Here, caller: Reader
+) -> Response:
+    """Return a policy: `name@version`, or `name` for the newest."""
+    kept = here.backend.policies(caller).find(reference)
+    if kept is None:
+        raise Problem(404, "policy_not_found", "There is no policy of that name.")
+    return answer_json(request, PolicyOut.of(kept).model_dump_json().encode())
+
+
+@router.post(
+    "/dry-run",
+    response_model=DecisionOut,
+    responses={
+        **READ,
+        200: answer({**DECISION, "policy": "7d" * 32}, "What it would have said."),
+        404: NOT_FOUND,
+        409: NOT_FINISHED,
+    },
+    openapi_extra=body({"application/json": (DryRunIn.model_json_schema(), DRY_RUN)}),
+)
+async def try_policy(request: Request, here: Here, caller: Reviewer) -> DecisionOut:
+    """Say what a policy would have decided of a screening that is finished.
+
+    Nothing is run again, and nothing changes: rows that it would have had moderated and
+    that were not count as missing.
+    """
+    asked = await json_body(request, DryRunIn)
+
+    def act() -> DecisionOut:
+        policy = choose_policy(here, caller, asked.policy)
+        job = here.backend.holdings(caller).finished(asked.screening)
+        if job is None:
+            here.screening(asked.screening, caller)
+            raise Problem(409, "screening_not_finished", "It has no findings yet.")
+        store, limits = here.backend.store, here.settings.limits()
+        try:
+            decision = decide_again(store, job, policy, limits)
+        except FileNotFoundError as error:
+            raise not_found() from error
+        shown = decision_section(decision).model_dump()
+        return DecisionOut(**shown, policy=policy.digest)
+
+    return await to_thread.run_sync(act)

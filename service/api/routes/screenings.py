@@ -1,0 +1,133 @@
+"""Screenings: ask for one, follow it, delete it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from service.api.auth import Admin, Reader, Submitter
+from service.api.conditional import answer_json
+from service.api.context import Here, not_found
+from service.api.errors_http import Problem
+from service.api.openapi import (
+    BUSY,
+    GUARDED,
+    INVALID,
+    NOT_FOUND,
+    QUEUED,
+    ROWS_EXAMPLE,
+    ROWS_SCHEMA,
+    SCREENING,
+    TOO_LARGE,
+    UNKNOWN_TYPE,
+    UNREADABLE,
+    UPLOAD_EXAMPLE,
+    UPLOAD_SCHEMA,
+    answer,
+    body,
+)
+from service.api.schemas import ScreeningOut, ScreeningPage
+from service.api.submission import submit
+from service.storage.store import Status
+
+router = APIRouter(prefix="/v1/screenings", tags=["screenings"])
+
+Limit = Annotated[int, Query(ge=1, le=1_000, description="Entries on a page.")]
+Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=ScreeningOut,
+    responses={
+        **GUARDED,
+        202: answer(QUEUED, "Queued; `Location` names the screening."),
+        400: UNREADABLE,
+        413: TOO_LARGE,
+        415: UNKNOWN_TYPE,
+        422: INVALID,
+        503: BUSY,
+    },
+    openapi_extra=body(
+        {
+            "multipart/form-data": (UPLOAD_SCHEMA, UPLOAD_EXAMPLE),
+            "application/json": (ROWS_SCHEMA, ROWS_EXAMPLE),
+        }
+    ),
+)
+async def create_screening(
+    request: Request,
+    here: Here,
+    caller: Submitter,
+    idempotency_key: Annotated[
+        str, Header(description="A request sent twice under one key counts once.")
+    ] = "",
+) -> JSONResponse:
+    """Queue the screening of an uploaded file, or of rows given as JSON."""
+    screening = await submit(request, here, caller)
+    shown = ScreeningOut.of(screening, _root(request))
+    return JSONResponse(
+        shown.model_dump(mode="json"), 202, headers={"Location": shown.links.self}
+    )
+
+
+PAGE = {"data": [SCREENING], "next_cursor": None}
+
+
+@router.get(
+    "",
+    responses={**GUARDED, 200: answer(PAGE, "Screenings, newest first."), 422: INVALID},
+)
+def list_screenings(
+    request: Request,
+    here: Here,
+    caller: Reader,
+    limit: Limit = 20,
+    cursor: Cursor = "",
+    status: Status | None = None,
+) -> ScreeningPage:
+    """List screenings, newest first."""
+    try:
+        found, more = here.backend.holdings(caller).page(
+            after=cursor, limit=limit, status=status or ""
+        )
+    except KeyError as error:
+        raise _unknown_cursor() from error
+    return ScreeningPage(
+        data=[ScreeningOut.of(each, _root(request)) for each in found],
+        next_cursor=found[-1].id if more else None,
+    )
+
+
+@router.get(
+    "/{screening_id}",
+    response_model=ScreeningOut,
+    responses={**GUARDED, 200: answer(SCREENING, "The screening."), 404: NOT_FOUND},
+)
+def get_screening(
+    screening_id: str, request: Request, here: Here, caller: Reader
+) -> Response:
+    """Say how far a screening is, and its outcome once it is finished."""
+    shown = ScreeningOut.of(here.screening(screening_id, caller), _root(request))
+    return answer_json(request, shown.model_dump_json().encode())
+
+
+@router.delete(
+    "/{screening_id}",
+    status_code=204,
+    responses={**GUARDED, 204: {"description": "Deleted."}, 404: NOT_FOUND},
+)
+def delete_screening(screening_id: str, here: Here, caller: Admin) -> Response:
+    """Delete a screening with its upload and report; a running one is cancelled."""
+    if not here.backend.delete(screening_id, caller):
+        raise not_found()
+    return Response(status_code=204)
+
+
+def _unknown_cursor() -> Problem:
+    return Problem(422, "invalid_cursor", "cursor: not one that was handed out")
+
+
+def _root(request: Request) -> str:
+    return str(request.scope.get("root_path", "")).rstrip("/")

@@ -1,0 +1,121 @@
+"""Submission: what a request asks to have screened, checked, accepted and queued."""
+
+import hashlib
+import json
+import re
+from io import BytesIO
+from typing import IO, Any, Final
+
+from anyio import to_thread
+from fastapi import Request
+
+from service.api.context import RETRY_SECONDS, Context
+from service.api.errors_http import Problem
+from service.api.reading import UploadForm, json_body, safe_name, upload_form
+from service.api.schemas import ScreeningIn
+from service.caller import Caller
+from service.policy import Policy, parse_policy
+from service.storage.policies import REFERENCE
+from service.storage.store import KeyReused, Order, QueueFull, Screening
+from trial.recipe import Recipe
+
+IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+async def submit(request: Request, here: Context, caller: Caller) -> Screening:
+    """Queue what the request asks for; a key that was seen gives what it gave then."""
+    once = idempotency_key(request)
+    if not once and await to_thread.run_sync(lambda: here.backend.full):
+        raise busy()
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with upload_form(request) as form:
+            return await to_thread.run_sync(_queue_upload, here, form, caller, once)
+    if kind == "application/json":
+        asked = await json_body(request, ScreeningIn)
+        return await to_thread.run_sync(_queue_rows, here, asked, caller, once)
+    said = "Send multipart/form-data with a file, or application/json with rows."
+    raise Problem(415, "unsupported_media_type", said)
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the digest of the Idempotency-Key, "" without one; 422 if it is unfit."""
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return ""
+    if not IDEMPOTENCY_KEY.fullmatch(given):
+        said = "Idempotency-Key: expected 1 to 255 visible ASCII characters"
+        raise Problem(422, "invalid_request", said)
+    return hashlib.sha256(given.encode("ascii")).hexdigest()
+
+
+def choose_policy(
+    here: Context, caller: Caller, given: str | dict[str, Any] | None
+) -> Policy:
+    """Return the policy that was given, named, or is the service's own.
+
+    PolicyError where it is wrong, 422 where none has that name.
+    """
+    if given is None or given == "":
+        return here.policy
+    if isinstance(given, dict):
+        return parse_policy(json.dumps(given).encode())
+    if not REFERENCE.fullmatch(given.strip()):
+        return parse_policy(given.encode())
+    found = here.backend.policies(caller).find(given.strip())
+    if found is None:
+        said = f"policy: there is none named {given.strip()!r}"
+        raise Problem(422, "unknown_policy", said)
+    return found.policy
+
+
+def busy() -> Problem:
+    """Return the 503 for as many screenings as there may be."""
+    said = "As many screenings wait as are allowed to: try again later."
+    return Problem(503, "queue_full", said, headers={"Retry-After": RETRY_SECONDS})
+
+
+def _queue_upload(
+    here: Context, form: UploadForm, caller: Caller, once: str
+) -> Screening:
+    recipe = form.recipe.recipe(here.settings)
+    policy = choose_policy(here, caller, form.policy)
+    order = _order(here, form.name, recipe, policy, run_trial=form.run_trial)
+    form.file.file.seek(0)
+    return _queue(here, caller, order, form.file.file, form="file", once=once)
+
+
+def _queue_rows(
+    here: Context, asked: ScreeningIn, caller: Caller, once: str
+) -> Screening:
+    recipe = asked.recipe.recipe(here.settings)
+    policy = choose_policy(here, caller, asked.policy)
+    name = safe_name(asked.name)
+    order = _order(here, name, recipe, policy, run_trial=asked.run_trial)
+    rows = BytesIO(json.dumps(asked.rows).encode("ascii"))
+    return _queue(here, caller, order, rows, form="rows", once=once)
+
+
+def _order(
+    here: Context, name: str, recipe: Recipe, policy: Policy, *, run_trial: bool
+) -> Order:
+    return Order(name, policy, recipe, run_trial and here.settings.run_trial)
+
+
+def _queue(
+    here: Context,
+    caller: Caller,
+    order: Order,
+    content: IO[bytes],
+    *,
+    form: str,
+    once: str,
+) -> Screening:
+    upload = here.backend.store.datasets.receive(content, form=form)
+    try:
+        return here.backend.accept(order, upload, caller, once=once)
+    except QueueFull as error:
+        raise busy() from error
+    except KeyReused as error:
+        said = "Idempotency-Key: it was sent before with another request"
+        raise Problem(422, "idempotency_key_reused", said) from error

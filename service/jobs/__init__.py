@@ -1,0 +1,1 @@
+"""The durable work: queues, workers, steps, recovery."""

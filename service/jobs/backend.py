@@ -1,0 +1,103 @@
+"""Backend: database, object store and queues, as the settings name them."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from detectors.errors import InputError
+from service.caller import Caller
+from service.jobs.queues import Queues, prepare
+from service.settings import Settings
+from service.storage.database import connect, database_url, migrate, reading
+from service.storage.datasets import Upload
+from service.storage.deletion import Deletion
+from service.storage.holdings import Holdings
+from service.storage.keys import Keys
+from service.storage.objects import ObjectStore
+from service.storage.policies import Policies
+from service.storage.store import Order, Screening, Store
+from service.storage.webhooks import Webhooks
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where screenings are kept and wait; shared by every process of a service."""
+
+    settings: Settings
+    engine: Engine
+    store: Store
+    queues: Queues
+    deletion: Deletion
+    keys: Keys
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database, with its password."""
+        return self.engine.url.render_as_string(hide_password=False)
+
+    @property
+    def full(self) -> bool:
+        """Whether a further screening would be refused."""
+        with reading(self.engine).connect() as connection:
+            return self.store.full(connection)
+
+    def holdings(self, caller: Caller) -> Holdings:
+        """Return what the caller's tenant has."""
+        return Holdings(self.store, caller.tenant)
+
+    def policies(self, caller: Caller) -> Policies:
+        """Return the policies of the caller's tenant."""
+        return Policies(self.engine, caller)
+
+    def webhooks(self, caller: Caller) -> Webhooks:
+        """Return the webhooks of the caller's tenant."""
+        return Webhooks(self.engine, caller)
+
+    def accept(
+        self, order: Order, upload: Upload, by: Caller, *, once: str = ""
+    ) -> Screening:
+        """List and queue a screening; QueueFull where too many are open.
+
+        What was accepted under the idempotency key `once` before is returned instead;
+        KeyReused where that was something else.
+        """
+        screening = self.store.accept(order, upload, self.queues, by=by, once=once)
+        self.deletion.trim(self.settings.max_kept, by.tenant)
+        return screening
+
+    def delete(self, screening_id: str, by: Caller) -> bool:
+        """Delete a tenant's screening, and stop the work on it.
+
+        False where the tenant has none of that id.
+        """
+        deleted = self.deletion.delete(screening_id, by)
+        if deleted:
+            self.queues.cancel(screening_id)
+        return deleted
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.queues.close()
+        self.engine.dispose()
+
+
+def open_backend(settings: Settings) -> Backend:
+    """Connect, and bring the tables up to date.
+
+    InputError where the database does not answer or the settings name none.
+    """
+    engine = connect(database_url(settings.database_url, settings.data_dir))
+    url = settings.storage_url or str(settings.data_dir.absolute() / "objects")
+    objects = ObjectStore(url)
+    try:
+        migrate(engine)
+        prepare(engine.url.render_as_string(hide_password=False))
+    except DBAPIError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        said = f"database {where}: {str(error.orig).splitlines()[0]}"
+        raise InputError(said) from error
+    queues = Queues(engine, timeout_seconds=settings.timeout_seconds)
+    queues.register(poll_seconds=settings.poll_seconds)
+    store = Store(engine, objects, max_open=settings.max_queued)
+    return Backend(settings, engine, store, queues, Deletion(store), Keys(engine))

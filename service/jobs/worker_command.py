@@ -1,0 +1,59 @@
+"""`tunegate worker`: works on the queues of a service in a process of its own."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+
+from service.jobs.backend import Backend, open_backend
+from service.jobs.worker import Worker
+from service.judge import judged_runner
+from service.models import Models, load_models
+from service.moderator import check_moderator, load_cache, load_moderator
+from service.screening import TrialRunner
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def make_worker(
+    backend: Backend,
+    *,
+    load: Callable[[], Models] | None = None,
+    runner: TrialRunner | None = None,
+) -> Worker:
+    """Return a worker as the settings want it; `load` and `runner` replace parts."""
+    settings = backend.settings
+    cache = load_cache(settings)
+    return Worker(
+        backend,
+        load=load or partial(load_models, settings.encoder),
+        load_moderator=lambda models, spent: load_moderator(
+            settings, models.detectors, spent=spent, cache=cache
+        ),
+        runner=runner or judged_runner(settings),
+    )
+
+
+def work(settings: Settings) -> bool:
+    """Work until SIGTERM or SIGINT; False where a step had to be cut off.
+
+    InputError where the settings are amiss.
+    """
+    check_moderator(settings)
+    told = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    backend = open_backend(settings)
+    worker = make_worker(backend)
+    worker.start()
+    told.wait()
+    drained = worker.stop()
+    backend.close()
+    return drained

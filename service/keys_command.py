@@ -1,0 +1,147 @@
+"""`tunegate keys` and `tunegate audit`: who may call, and what they did."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from detectors.errors import InputError
+from service.caller import DEFAULT_TENANT, SCOPES, parse_scopes
+
+if TYPE_CHECKING:
+    from service.storage.keys import ApiKey, Keys
+
+DEFAULT_SCOPES: Final = "submit,read"
+MAX_DAYS: Final = 3_650
+
+
+def add_commands(
+    commands: "argparse._SubParsersAction[Any]",
+) -> None:
+    """Add both commands to the command line."""
+    keys = commands.add_parser("keys", help="make, list, rotate and revoke API keys")
+    _add_keys(keys.add_subparsers(required=True, metavar="ACTION"))
+    audit = commands.add_parser("audit", help="verify the audit record")
+    actions = audit.add_subparsers(required=True, metavar="ACTION")
+    verify = actions.add_parser(
+        "verify",
+        help="recompute the chain of hashes; 1 where it is broken",
+        description="Prints the number of events and the last hash. Keep it elsewhere: "
+        "with --head, a record that was cut off before it is found out too.",
+    )
+    verify.add_argument("--head", default="", metavar="HASH", help="must be in it")
+    verify.set_defaults(run=verify_audit)
+
+
+def _add_keys(actions: "argparse._SubParsersAction[Any]") -> None:
+    create = actions.add_parser("create", help="make a key and print it, once")
+    create.add_argument("--tenant", default=DEFAULT_TENANT, metavar="NAME")
+    create.add_argument("--name", default="key", help="what the key is for")
+    create.add_argument(
+        "--scopes",
+        default=DEFAULT_SCOPES,
+        help=f"of {', '.join(SCOPES)} (default {DEFAULT_SCOPES})",
+    )
+    create.add_argument("--days", type=int, metavar="N", help="good that long")
+    create.set_defaults(run=create_key)
+    every = actions.add_parser("list", help="list keys, without their secrets")
+    every.add_argument("--tenant", default="", metavar="NAME", help="of one tenant")
+    every.set_defaults(run=list_keys)
+    rotate = actions.add_parser("rotate", help="make a key in place of another")
+    rotate.add_argument("id", help="12 hexadecimal digits of the key: tg_<id>_...")
+    rotate.add_argument(
+        "--grace-hours",
+        type=int,
+        default=24,
+        metavar="N",
+        help="how long the other one stays good (default 24)",
+    )
+    rotate.set_defaults(run=rotate_key)
+    revoke = actions.add_parser("revoke", help="end a key at once")
+    revoke.add_argument("id", help="12 hexadecimal digits of the key")
+    revoke.set_defaults(run=revoke_key)
+
+
+def create_key(options: argparse.Namespace) -> int:
+    """Make a key; its text goes to standard output, and nowhere else ever."""
+    expires_at = None
+    if options.days is not None:
+        if not 0 < options.days <= MAX_DAYS:
+            raise InputError(f"--days: expected 1 to {MAX_DAYS}, not {options.days}")
+        expires_at = datetime.now(UTC) + timedelta(days=options.days)
+    with _opened() as keys:
+        scopes = parse_scopes(options.scopes.split(","))
+        made = keys.create(options.tenant, options.name, scopes, expires_at=expires_at)
+    _hand_over(*made)
+    return 0
+
+
+def list_keys(options: argparse.Namespace) -> int:
+    """Print a line for each key: id, tenant, scopes, state, last use, name."""
+    with _opened() as keys:
+        found = keys.every(options.tenant)
+    for key in found:
+        state = "ended" if key.ended(datetime.now(UTC)) else "good"
+        until = key.expires_at or "for ever"
+        used = key.last_used_at or "never"
+        words = (key.id, key.tenant, ",".join(sorted(key.scopes)), state, until, used)
+        sys.stdout.write("\t".join((*words, key.name)) + "\n")
+    return 0
+
+
+def rotate_key(options: argparse.Namespace) -> int:
+    """Make a key like another one; print it once."""
+    hours = options.grace_hours
+    if not 0 <= hours <= 24 * MAX_DAYS:
+        raise InputError(f"--grace-hours: expected 0 or more, not {hours}")
+    with _opened() as keys:
+        made = keys.rotate(options.id, grace=timedelta(hours=hours))
+    _hand_over(*made)
+    return 0
+
+
+def revoke_key(options: argparse.Namespace) -> int:
+    """End a key at once."""
+    with _opened() as keys:
+        keys.revoke(options.id)
+    return 0
+
+
+def verify_audit(options: argparse.Namespace) -> int:
+    """Recompute the chain of the audit record; 1 where it is not whole."""
+    from service.settings import load_settings
+    from service.storage import audit
+    from service.storage.database import connect, database_url, reading
+
+    settings = load_settings()
+    engine = connect(database_url(settings.database_url, settings.data_dir))
+    try:
+        with reading(engine).connect() as connection:
+            found = audit.verify(connection, options.head)
+    finally:
+        engine.dispose()
+    sys.stdout.write(f"{found.events} events, head {found.head}\n")
+    if found.broken_at is not None:
+        sys.stderr.write(f"tunegate: the chain is broken at event {found.broken_at}\n")
+    elif not found.seen:
+        sys.stderr.write("tunegate: the event of that hash is not in the record\n")
+    return 0 if found.right else 1
+
+
+def _hand_over(key: "ApiKey", text: str) -> None:
+    sys.stderr.write(f"key {key.id} of tenant {key.tenant}; it is shown this once:\n")
+    sys.stdout.write(f"{text}\n")
+
+
+@contextmanager
+def _opened() -> Iterator["Keys"]:
+    from service.jobs.backend import open_backend
+    from service.settings import load_settings
+
+    backend = open_backend(load_settings())
+    try:
+        yield backend.keys
+    finally:
+        backend.close()

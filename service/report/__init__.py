@@ -1,0 +1,1 @@
+"""The report: its versioned schema, its sections, its summaries."""

@@ -1,0 +1,1 @@
+"""Where screenings, datasets and the audit record are kept."""

@@ -1,0 +1,52 @@
+"""Checkpoints: what a step made, as JSON in the object store; never a pickle.
+
+They hold excerpts of rows, so they lie in the screening's folder and go with it. The
+database of the queue sees their keys alone.
+"""
+
+import json
+from typing import Final, TypeVar
+
+from cattrs import Converter
+
+from service.storage.objects import ObjectStore
+
+CONVERTER: Final = Converter(detailed_validation=False)
+
+Made = TypeVar("Made")
+
+
+class Checkpoints:
+    """The checkpoints and the report of one screening."""
+
+    def __init__(self, objects: ObjectStore, screening_id: str) -> None:
+        self._objects = objects
+        self._folder = screening_folder(screening_id)
+
+    def put(self, name: str, made: object) -> None:
+        """Keep a record made of dataclasses, tuples, numbers and text."""
+        plain = CONVERTER.unstructure(made)
+        # ASCII: text with lone surrogates survives; NaN and infinity are kept too.
+        self._objects.put(self._key(name), json.dumps(plain).encode("ascii"))
+
+    def get(self, name: str, kind: type[Made]) -> Made:
+        """Return a record as it was put; FileNotFoundError where there is none."""
+        plain = json.loads(self._objects.get(self._key(name)))
+        return CONVERTER.structure(plain, kind)
+
+    def clear(self) -> None:
+        """Remove them all."""
+        self._objects.delete(self._folder)
+
+    def _key(self, name: str) -> str:
+        return f"{self._folder}/{name}.json"
+
+
+def screening_folder(screening_id: str) -> str:
+    """Return the folder of all that a screening leaves, its dataset apart."""
+    return f"screenings/{screening_id}"
+
+
+def report_key(screening_id: str, digest: str) -> str:
+    """Return the key of a report. Two runs of a step make two reports, one listed."""
+    return f"{screening_folder(screening_id)}/report-{digest[:16]}.json"

@@ -1,0 +1,136 @@
+"""Datasets as uploaded: kept once, under the SHA-256 of their bytes."""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from detectors.dataset import Dataset
+from detectors.errors import DatasetError
+from detectors.reader import Limits, read_dataset, read_rows
+from service.storage.database import reading
+from service.storage.objects import ObjectStore
+from service.storage.tables import DATASETS, SCREENINGS
+
+BLOCK_BYTES: Final = 1024 * 1024
+MAX_INCOMING_SECONDS: Final = 24 * 3600.0
+"""An upload that is older and still not accepted never will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Bytes that have arrived and that no screening holds yet; `key` is their object.
+
+    `form` is "file", or "rows" for rows given as JSON.
+    """
+
+    key: str
+    digest: str
+    size_bytes: int
+    form: str
+
+
+class Datasets:
+    """Uploads in the object store, and the rows of `datasets` that list them.
+
+    `claim` and `release` hold the row of the dataset until the caller's transaction
+    ends, so that what one screening deletes is never what another just claimed.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def receive(self, source: IO[bytes], *, form: str = "file") -> Upload:
+        """Copy a stream to the store, block by block."""
+        key = f"incoming/{int(time.time())}-{secrets.token_hex(8)}"
+        digest, size = hashlib.sha256(), 0
+        try:
+            with self._objects.writing(key) as target:
+                while block := source.read(BLOCK_BYTES):
+                    target.write(block)
+                    digest.update(block)
+                    size += len(block)
+        except BaseException:
+            self._objects.delete(key)
+            raise
+        return Upload(key, digest.hexdigest(), size, form)
+
+    def claim(self, connection: Connection, upload: Upload, at: str) -> None:
+        """Put an upload under its digest, in the transaction that refers to it."""
+        _hold(connection, upload.digest, upload.size_bytes, at)
+        key = dataset_key(upload.digest)
+        if self._objects.exists(key):
+            self._objects.delete(upload.key)
+        else:
+            self._objects.move(upload.key, key)
+
+    def release(self, connection: Connection, digest: str) -> None:
+        """Remove the bytes where no screening refers to them any more."""
+        _hold(connection, digest)
+        users = select(func.count()).where(SCREENINGS.c.dataset == digest)
+        if not connection.execute(users).scalar_one():
+            self._objects.delete(dataset_key(digest))
+            connection.execute(delete(DATASETS).where(DATASETS.c.digest == digest))
+
+    def discard(self, upload: Upload) -> None:
+        """Forget an upload that was not claimed."""
+        self._objects.delete(upload.key)
+
+    def sweep(self, engine: Engine, now: float) -> None:
+        """Remove what was left by processes that died before they had accepted it."""
+        for key in self._objects.keys("incoming"):
+            began = key.split("/")[-1].split("-")[0]
+            if began.isdecimal() and now - int(began) > MAX_INCOMING_SECONDS:
+                self._objects.delete(key)
+        stored = {key.split("/")[-1] for key in self._objects.keys("datasets")}
+        with reading(engine).connect() as connection:
+            listed = set(connection.execute(select(DATASETS.c.digest)).scalars())
+        for digest in sorted(stored - listed):
+            with engine.begin() as connection:
+                self.release(connection, digest)
+
+    @contextmanager
+    def path(self, digest: str) -> Iterator[Path]:
+        """Give a local file with the bytes; DatasetError where they are gone."""
+        try:
+            with self._objects.as_file(dataset_key(digest)) as path:
+                yield path
+        except FileNotFoundError as error:
+            raise DatasetError("the dataset is no longer stored") from error
+
+    def read(self, digest: str, *, form: str, name: str, limits: Limits) -> Dataset:
+        """Read a dataset; DatasetError as `read_dataset` raises it."""
+        with self.path(digest) as path:
+            if form == "rows":
+                rows = json.loads(path.read_text("utf-8"))
+                return read_rows(rows, name=name, limits=limits)
+            return read_dataset(path, limits=limits, name=name)
+
+
+def _hold(
+    connection: Connection, digest: str, size_bytes: int = 0, at: str = ""
+) -> None:
+    """List a dataset if need be, and keep its row until the transaction ends.
+
+    The insert waits for whoever holds the row now, also where that one has only just
+    made it. SQLite's transactions hold the whole database.
+    """
+    row = {"digest": digest, "size_bytes": size_bytes, "created_at": at}
+    kind = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert = kind.insert(DATASETS).values(**row)
+    connection.execute(insert.on_conflict_do_nothing())
+    held: Any = select(DATASETS.c.digest).where(DATASETS.c.digest == digest)
+    connection.execute(held.with_for_update())
+
+
+def dataset_key(digest: str) -> str:
+    """Return the key of a dataset's bytes."""
+    return f"datasets/{digest}"

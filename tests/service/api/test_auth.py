@@ -1,0 +1,192 @@
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.api.app import create_app
+from service.caller import SCOPES, Caller, Scope
+from service.models import Models
+from service.settings import Settings
+from service.storage.audit import events
+from service.storage.database import reading
+
+V1 = "/v1/screenings"
+POLICY = "strict@1"
+PUBLIC = {"/healthz", "/readyz", "/v1/schemas", "/v1/schemas/{name}"}
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@pytest.fixture
+def guarded(
+    settings: Settings, models: Models, runner: Any, wait: Callable[..., None]
+) -> Iterator[TestClient]:
+    """Serve with keys asked for."""
+    asked = settings.model_copy(update={"auth": "keys"})
+    app = create_app(asked, load=lambda: models, runner=runner)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+@pytest.fixture
+def key(guarded: TestClient) -> Callable[..., dict[str, str]]:
+    """Return a function that makes the headers of a tenant with scopes."""
+
+    def make(tenant: str, *scopes: Scope) -> dict[str, str]:
+        keys = guarded.app.state.context.backend.keys  # type: ignore[attr-defined]
+        return {
+            "Authorization": f"Bearer {keys.create(tenant, 'k', frozenset(scopes))[1]}"
+        }
+
+    return make
+
+
+def operations(client: TestClient) -> list[tuple[str, str]]:
+    paths = client.get("/openapi.json").json()["paths"]
+    found = [(m, p) for p, each in paths.items() for m in METHODS if m in each]
+    assert len(found) >= 9
+    return found
+
+
+def finished(
+    client: TestClient, headers: dict[str, str], row: Any, wait: Callable[..., None]
+) -> str:
+    answer = client.post(V1, json={"rows": [row("BAD")]}, headers=headers)
+    assert answer.status_code == 202
+    here = answer.headers["location"]
+    wait(lambda: client.get(here, headers=headers).json()["status"] == "finished")
+    return str(answer.json()["id"])
+
+
+def call(
+    client: TestClient,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    own: str = "",
+    webhook: str = "",
+) -> Any:
+    path = path.replace("{screening_id}", own or f"scr_{'0' * 24}")
+    path = path.replace("{webhook_id}", webhook or f"whk_{'0' * 24}")
+    path = path.replace("{delivery_id}", f"msg_{'0' * 24}")
+    path = path.replace("{name}", "report").replace("{reference}", POLICY)
+    body = {} if method in ("get", "delete") else {"json": {}}
+    return client.request(method, path, headers=headers, **body)
+
+
+def told(answer: Any) -> dict[str, Any]:
+    """Return the problem without the id of its request."""
+    return {k: v for k, v in answer.json().items() if k != "request_id"}
+
+
+def test_nothing_but_the_public_answers_without_a_key(guarded: TestClient) -> None:
+    bad = f"Bearer tg_{'0' * 12}_{'x' * 43}"
+    for headers in ({}, {"Authorization": bad}, {"Authorization": "Basic eDp5"}):
+        for method, path in operations(guarded):
+            answer = call(guarded, method, path, headers)
+            if path in PUBLIC:
+                assert answer.status_code < 400, (method, path)
+                continue
+            assert answer.status_code == 401, (method, path)
+            assert answer.json()["code"] == "unauthorized"
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_no_route_shows_a_tenant_what_is_anothers(
+    guarded: TestClient, key: Any, row: Any, wait: Callable[..., None]
+) -> None:
+    mine, other = key("mine", *SCOPES), key("other", *SCOPES)
+    screening = finished(guarded, mine, row, wait)
+    added = guarded.post("/v1/policies", json={"name": "strict"}, headers=mine)
+    assert added.json()["reference"] == POLICY
+    backend = guarded.app.state.context.backend  # type: ignore[attr-defined]
+    webhook = backend.webhooks(Caller("mine")).add("https://hooks.example.com/")
+    for method, path in operations(guarded):
+        if path in PUBLIC:
+            continue
+        answer = call(guarded, method, path, other, screening, webhook.id)
+        assert screening not in answer.text, (method, path)
+        assert webhook.id not in answer.text, (method, path)
+        if "{" in path:
+            assert answer.status_code in (403, 404), (method, path)
+            nobodys = call(guarded, method, path, other)
+            # Nothing tells what is another's from what there never was.
+            assert told(answer) == told(nobodys), (method, path)
+    asked = {"screening": screening, "policy": {}}
+    tried = guarded.post("/v1/policies/dry-run", json=asked, headers=other)
+    assert tried.status_code == 404
+    named = {"rows": [row()], "policy": POLICY}
+    assert guarded.post(V1, json=named, headers=other).status_code == 422
+    assert (
+        guarded.get(V1, params={"cursor": screening}, headers=other).status_code == 422
+    )
+    assert guarded.get(V1, headers=other).json()["data"] == []
+    assert len(backend.webhooks(Caller("mine")).every()) == 1
+    assert guarded.get(f"{V1}/{screening}/report", headers=mine).status_code == 200
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_scope_opens_only_what_it_is_for(
+    guarded: TestClient, key: Any, scope: Scope
+) -> None:
+    headers = key("mine", scope)
+    opened = {
+        (method, path)
+        for method, path in operations(guarded)
+        if call(guarded, method, path, headers).status_code != 403
+        and path not in PUBLIC
+    }
+    assert (("get", V1) in opened) == (scope in ("read", "admin"))
+    assert (("post", V1) in opened) == (scope in ("submit", "admin"))
+    assert (("delete", V1 + "/{screening_id}") in opened) == (scope == "admin")
+
+
+def test_a_key_that_is_given_counts_where_none_is_asked_for(
+    client: TestClient, row: Any, wait: Callable[..., None]
+) -> None:
+    keys = client.app.state.context.backend.keys  # type: ignore[attr-defined]
+    text = keys.create("acme", "k", frozenset(SCOPES))[1]
+    headers = {"Authorization": f"Bearer {text}"}
+    screening = finished(client, headers, row, wait)
+    assert client.get(f"{V1}/{screening}").status_code == 404
+    wrong = {"Authorization": f"Bearer {text[:-2]}zz"}
+    assert client.get(V1, headers=wrong).status_code == 401
+
+
+def test_the_record_names_the_key_and_no_log_shows_it(
+    guarded: TestClient,
+    key: Any,
+    row: Any,
+    wait: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    headers = key("mine", *SCOPES)
+    screening = finished(guarded, headers, row, wait)
+    guarded.delete(f"{V1}/{screening}", headers=headers)
+    secret = headers["Authorization"].split("_", 2)[2]
+    backend = guarded.app.state.context.backend  # type: ignore[attr-defined]
+    with reading(backend.engine).connect() as connection:
+        said = events(connection, screening)
+    name = headers["Authorization"].split("_")[1]
+    assert [(e.action, e.key) for e in said] == [
+        ("accepted", name),
+        ("finished", ""),
+        ("deleted", name),
+    ]
+    assert {e.tenant for e in said} == {"mine"}
+    assert secret not in caplog.text
+    assert secret not in json.dumps([str(each) for each in said])
+
+
+def test_a_key_ends_while_the_service_runs(guarded: TestClient, key: Any) -> None:
+    headers = key("mine", "read")
+    assert guarded.get(V1, headers=headers).status_code == 200
+    keys = guarded.app.state.context.backend.keys  # type: ignore[attr-defined]
+    keys.revoke(keys.every("mine")[0].id)
+    assert keys.every("mine")[0].ended(datetime.now(UTC))
+    assert guarded.get(V1, headers=headers).status_code == 401

@@ -1,0 +1,139 @@
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+from fastapi.testclient import TestClient
+
+V1 = "/v1/policies"
+SCREENINGS = "/v1/screenings"
+LAX = {"trial": {"required": False}}
+Wait = Callable[..., None]
+
+
+def add(client: TestClient, name: str, policy: dict[str, Any]) -> Any:
+    answer = client.post(V1, json={"name": name, "policy": policy})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def screened(client: TestClient, wait: Wait, **asked: Any) -> Any:
+    here = client.post(SCREENINGS, json=asked).headers["location"]
+    wait(lambda: client.get(here).json()["status"] == "finished")
+    return client.get(here).json()
+
+
+def test_each_change_is_a_version_and_none_is_lost(client: TestClient) -> None:
+    first, same = add(client, "acme", {}), add(client, "acme", {})
+    assert first == same
+    second = add(client, "acme", LAX)
+    assert [each["reference"] for each in (first, second)] == ["acme@1", "acme@2"]
+    assert client.get(f"{V1}/acme").json() == second
+    assert client.get(f"{V1}/acme@1").json() == first
+    assert first["policy"]["trial"]["required"] is True
+    for unknown in ("acme@3", "acme@0", "other", "a b", "acme@x"):
+        assert client.get(f"{V1}/{unknown}").json()["code"] == "policy_not_found"
+
+
+def test_policies_are_paged_by_name(client: TestClient) -> None:
+    for name in ("b", "a", "c", "a"):
+        add(client, name, {"drift": {"review_change": 0.1 if name == "b" else 0.2}})
+    first = client.get(V1, params={"limit": 2}).json()
+    assert [each["name"] for each in first["data"]] == ["a", "b"]
+    query = {"limit": 2, "cursor": first["next_cursor"]}
+    last = client.get(V1, params=query).json()
+    assert [each["name"] for each in last["data"]] == ["c"]
+    assert last["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"name": "A b"}, "invalid_input"),
+        ({"name": "a", "policy": {"x": 1}}, "invalid_policy"),
+        ({"name": "a", "policy": {"trial": {"required": 3}}}, "invalid_policy"),
+        ({"policy": {}}, "invalid_request"),
+    ],
+)
+def test_a_policy_that_is_wrong_is_not_kept(
+    client: TestClient, asked: dict[str, Any], code: str
+) -> None:
+    answer = client.post(V1, json=asked)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert client.get(V1).json()["data"] == []
+
+
+def test_a_screening_can_name_a_policy(
+    client: TestClient, row: Any, wait: Wait
+) -> None:
+    add(client, "lax", LAX)
+    asked = {"rows": [row()], "run_trial": False}
+    assert screened(client, wait, **asked)["outcome"] == "REVIEW"
+    for name in ("lax", "lax@1"):
+        assert screened(client, wait, **asked, policy=name)["outcome"] == "ACCEPT"
+    answer = client.post(SCREENINGS, json={**asked, "policy": "lax@2"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_policy")
+    form = {"policy": "lax", "run_trial": "false"}
+    file = {"file": ("f.jsonl", b'{"prompt": "a", "completion": "b"}\n')}
+    assert client.post(SCREENINGS, files=file, data=form).status_code == 202
+
+
+def test_a_dry_run_says_what_a_policy_would_have_said(
+    client: TestClient, row: Any, wait: Wait
+) -> None:
+    rows = [row("BAD"), *(row(f"parcel {n}?") for n in range(400))]
+    done = screened(client, wait, rows=rows)
+    before = client.get(done["links"]["report"]).json()
+
+    def ask(policy: Any) -> Any:
+        asked = {"screening": done["id"], "policy": policy}
+        answer = client.post(f"{V1}/dry-run", json=asked)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    same = ask(before["policy"]["content"])
+    assert same == {**before["decision"], "policy": before["policy"]["digest"]}
+    strict = {"review_rows": 1, "review_share": 0.0, "reject_rows": 1}
+    shares = {"reject_share": 0.0, "agree_rows": 1, "agree_share": 0.0}
+    tried = ask({"detectors": {"explicit_harm": {**strict, **shares}}})
+    assert tried["outcome"] == "REJECT"
+    moderated = ask({"moderation": {"rows": "all", "required": True}})
+    assert moderated["outcome"] == "REVIEW"
+    assert client.get(done["links"]["report"]).json() == before
+
+
+def test_a_dry_run_needs_a_screening_that_is_finished(
+    client: TestClient, row: Any, wait: Wait
+) -> None:
+    gone = {"screening": f"scr_{'0' * 24}", "policy": {}}
+    assert client.post(f"{V1}/dry-run", json=gone).status_code == 404
+    made = client.post(SCREENINGS, json={"rows": [row("FOREVER")]}).json()
+    answer = client.post(f"{V1}/dry-run", json={**gone, "screening": made["id"]})
+    assert (answer.status_code, answer.json()["code"]) == (
+        409,
+        "screening_not_finished",
+    )
+    client.delete(made["links"]["self"])
+
+
+def test_the_schemas_fit_what_is_answered(
+    client: TestClient, row: Any, wait: Wait
+) -> None:
+    done = screened(client, wait, rows=[row("BAD")])
+    seen = {
+        "report": client.get(done["links"]["report"]).json(),
+        "findings": client.get(done["links"]["findings"]).json(),
+        "screening": done,
+        "kept-policy": add(client, "acme", LAX),
+        "policy": add(client, "acme", LAX)["policy"],
+        "problem": client.get("/nowhere").json(),
+        "screening-request": {"rows": [row()], "policy": "acme"},
+    }
+    listed = client.get("/v1/schemas").json()["schemas"]
+    assert {f"/v1/schemas/{name}" for name in seen} == set(listed)
+    for name, content in seen.items():
+        schema = client.get(f"/v1/schemas/{name}").json()
+        jsonschema.Draft202012Validator.check_schema(schema)
+        if name != "screening-request":
+            jsonschema.Draft202012Validator(schema).validate(content)
+    assert client.get("/v1/schemas/none").json()["code"] == "schema_not_found"

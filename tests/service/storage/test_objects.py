@@ -1,0 +1,83 @@
+import secrets
+from pathlib import Path
+
+import pytest
+
+from detectors.errors import InputError
+from service.storage import objects
+from service.storage.objects import ObjectStore, StoreUnavailable
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "memory":
+        return ObjectStore(f"memory://{secrets.token_hex(6)}")
+    return ObjectStore(f"file://{tmp_path / 'objects'}")
+
+
+def test_objects_are_written_read_moved_and_deleted(store: ObjectStore) -> None:
+    store.put("a/one", b"1")
+    with store.writing("a/two") as file:
+        file.write(b"2")
+    assert store.keys("a") == ["a/one", "a/two"]
+    assert (store.get("a/one"), store.exists("a/none")) == (b"1", False)
+    store.move("a/two", "b/c/three")
+    with store.as_file("b/c/three") as path:
+        assert path.read_bytes() == b"2"
+    store.put("b/c/three", b"3")
+    assert store.get("b/c/three") == b"3"
+    store.delete("b")
+    store.delete("b")
+    assert store.keys("b") == []
+    assert store.keys("a") == ["a/one"]
+
+
+def test_a_missing_object_is_an_error_at_once(store: ObjectStore) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.get("none")
+    with pytest.raises(FileNotFoundError), store.as_file("none"):
+        pass
+
+
+@pytest.mark.parametrize("key", ["../x", "a//b", "/etc/passwd", "", "a/./b"])
+def test_a_key_cannot_leave_the_store(store: ObjectStore, key: str) -> None:
+    with pytest.raises(ValueError, match="not a key"):
+        store.put(key, b"")
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket", "s3://bucket/prefix"])
+def test_a_store_that_cannot_be_opened_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(InputError, match="TUNEGATE_STORAGE_URL"):
+        ObjectStore(url)
+
+
+def test_a_store_that_comes_back_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectStore(str(tmp_path), first_wait_seconds=0.001)
+    store.put("a", b"1")
+    failures = iter([OSError("away"), TimeoutError("away")])
+    read = store._fs.cat_file
+
+    def sometimes(path: str) -> bytes:
+        for failure in failures:
+            raise failure
+        content: bytes = read(path)
+        return content
+
+    monkeypatch.setattr(store._fs, "cat_file", sometimes)
+    assert store.get("a") == b"1"
+
+
+def test_a_store_that_stays_away_is_an_error_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ObjectStore(str(tmp_path), first_wait_seconds=0.0001)
+
+    def away(path: str) -> bytes:
+        raise OSError("secret path")
+
+    monkeypatch.setattr(store._fs, "cat_file", away)
+    with pytest.raises(StoreUnavailable, match="OSError"):
+        store.get("a")
+    assert objects.ATTEMPTS > 3
