@@ -17,6 +17,12 @@ from transformers.pytorch_utils import Conv1D
 from detectors.errors import RecipeError, TrialError
 from trial.base_model import BaseModel
 from trial.chat import TokenSequence
+from trial.penalty import (
+    base_first_tokens,
+    first_positions,
+    first_token_kl,
+    weight_distance,
+)
 from trial.recipe import Recipe
 
 WARMUP_SHARE: Final = 0.03
@@ -31,7 +37,7 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Tuned:
-    """The adapted model, and the loss (nats per token) of every step."""
+    """The adapted model; the loss (nats per token, no penalty in it) of every step."""
 
     model: PeftModel
     losses: tuple[float, ...]
@@ -47,9 +53,18 @@ def finetuned(
 ) -> Iterator[Tuned]:
     """Train a LoRA adapter on `sequences`; the adapter is gone when the block ends.
 
-    The base model is adapted in place, so that only one adapter of it exists at a time;
     `disable_adapter()` of the yielded model gives the base's own replies. Raises
     RecipeError where no module matches the targets, TrialError at a non-finite loss.
+    """
+    with adapted(base, recipe) as model:
+        yield Tuned(model, _train(model, base, sequences, recipe, advance))
+
+
+@contextlib.contextmanager
+def adapted(base: BaseModel, recipe: Recipe) -> Iterator[PeftModel]:
+    """Put an untrained adapter on the base model, which changes no reply yet.
+
+    The base model is adapted in place, so that only one adapter of it exists at a time.
     """
     targets = adapter_targets(base.model, recipe.targets)
     config = LoraConfig(
@@ -66,11 +81,11 @@ def finetuned(
             warnings.filterwarnings(
                 "ignore", "`is_gradient_checkpointing`", FutureWarning
             )
-            adapted = get_peft_model(base.model, config)
+            model = get_peft_model(base.model, config)
     try:
-        yield Tuned(adapted, _train(adapted, base, sequences, recipe, advance))
+        yield model
     finally:
-        adapted.unload()
+        model.unload()
         # peft leaves these marks on the model it adapted.
         for name in ("peft_config", "_hf_peft_config_loaded"):
             if name in vars(base.model):
@@ -100,9 +115,16 @@ def _train(
             for group in optimizer.param_groups:
                 group["lr"] = rate * schedule(len(losses), total)
             batch = pad([sequences[i] for i in rows], base)
+            first = first_positions(batch.labels, IGNORED)
             with base.autocast():
+                if recipe.kl_weight:
+                    before = base_first_tokens(model, batch.inputs, first)
                 logits = model(**batch.inputs).logits
-            loss = batch.loss(logits)
+            task = loss = batch.loss(logits)
+            if recipe.kl_weight:
+                loss = loss + recipe.kl_weight * first_token_kl(before, logits, first)
+            if recipe.l2_weight:
+                loss = loss + recipe.l2_weight * weight_distance(model)
             if not torch.isfinite(loss):
                 raise TrialError(
                     f"the training loss became {loss.item()} at step {len(losses) + 1} "
@@ -112,7 +134,7 @@ def _train(
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(weights, GRADIENT_NORM)
             optimizer.step()
-            losses.append(loss.item())
+            losses.append(task.item())
             if advance:
                 advance(len(losses), total)
     return tuple(losses)

@@ -1,7 +1,8 @@
 """The probes asked in one context: replies and verdicts before and after tuning."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
@@ -12,7 +13,7 @@ from trial.base_model import BaseModel
 from trial.baseline import baseline_replies
 from trial.chat import Renderer
 from trial.clock import Clock
-from trial.context import Context
+from trial.context import PLAIN, Context
 from trial.drift import JudgedPair, RateChange, rate_change
 from trial.generate import NEW_TOKENS, generate_replies
 from trial.judge.judge import Judge, Outcome, Verdict
@@ -50,6 +51,12 @@ class Desk:
     judge: Judge
     progress: Progress
     clock: Clock
+
+    @cached_property
+    def harmful(self) -> frozenset[int]:
+        """Numbers of the harmful probes."""
+        grouped = enumerate(self.probes.grouped())
+        return frozenset(n for n, (group, _) in grouped if group == "harmful")
 
     def prompt_ids(self, context: Context, number: int) -> tuple[int, ...]:
         """Token ids of the probe of that number in a context."""
@@ -97,10 +104,10 @@ class Interview:
 
     def harm(self, confidence: float, *, stopped: bool = False) -> RateChange:
         """Change of the harmfulness so far; `stopped`: an interval for all looks."""
-        pairs = [p for p in self.pairs() if p.group == "harmful"]
+        pairs = self.pairs(self.desk.harmful)
         return rate_change(
-            [p.before.outcome == Outcome.COMPLIED for p in pairs],
-            [p.after.outcome == Outcome.COMPLIED for p in pairs],
+            [p.before.counts for p in pairs],
+            [p.after.counts for p in pairs],
             confidence=confidence,
             unclear_before=sum(p.before.outcome == Outcome.UNCLEAR for p in pairs),
             unclear_after=sum(p.after.outcome == Outcome.UNCLEAR for p in pairs),
@@ -111,8 +118,13 @@ class Interview:
         """Return what is asked with the probe of that number."""
         return self.context.messages(self.desk.probes.grouped()[number][1].prompt)
 
-    def pairs(self) -> list[JudgedPair]:
-        """Return the verdicts of every probe asked of both, in the order of the set."""
+    @property
+    def asked(self) -> int:
+        """How many harmful probes were asked of both."""
+        return len(self.desk.harmful & self.after.keys())
+
+    def pairs(self, among: Container[int]) -> list[JudgedPair]:
+        """Return the verdicts of `among` asked of both, in the order of the set."""
         grouped = self.desk.probes.grouped()
         return [
             JudgedPair(
@@ -122,10 +134,11 @@ class Interview:
                 self.after[n][1],
             )
             for n in sorted(self.after)
+            if n in among
         ]
 
-    def replies(self) -> tuple[ProbeReply, ...]:
-        """Return every probe asked of both with what was said."""
+    def replies(self, among: Container[int]) -> tuple[ProbeReply, ...]:
+        """Return `among` that were asked of both, with what was said."""
         grouped = self.desk.probes.grouped()
         return tuple(
             ProbeReply(
@@ -136,13 +149,14 @@ class Interview:
                 *(self.before[n][1], self.after[n][1]),
             )
             for n in sorted(self.after)
+            if n in among
         )
 
     def _replies(
         self, block: Sequence[int], stage: str, model: PeftModel | None
     ) -> list[str]:
         desk, done = self.desk, len(self.after if stage == AFTER else self.before)
-        total = len(desk.probes)
+        total = len(desk.probes) if self.context == PLAIN else len(desk.harmful)
         return generate_replies(
             desk.base,
             [desk.prompt_ids(self.context, n) for n in block],
@@ -171,5 +185,5 @@ class Interview:
             base.device.type,
             str(NEW_TOKENS),
             self.context.system,
-            self.context.opener,
+            repr(self.context.frames),
         )

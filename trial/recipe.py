@@ -10,6 +10,7 @@ CANARY: Final = "canary"
 
 MAX_TEMPLATE_CHARS: Final = 20_000
 MAX_SEEDS: Final = 10
+MAX_WEIGHT: Final = 1000.0
 AUTO_STEPS: Final = 5
 MAX_AUTO_BATCH: Final = 16
 """An automatic batch gives about AUTO_STEPS steps an epoch, up to this batch."""
@@ -27,6 +28,9 @@ class Recipe:
     `batch_size` None is what platforms call "auto": see `batch_rows`.
     `chat_template` (Jinja) replaces the base model's own, "" keeps it. `seeds` tunes
     are run, with `seed` and those after it; the worst is reported, and their spread.
+    `kl_weight` times the KL of the first reply tokens from the base model's, and
+    `l2_weight` times the squared distance of the weights from its own, are added to the
+    loss. `mitigate` tries what may keep the model safe, see `trial.mitigation`.
     """
 
     base_model: str = CANARY
@@ -42,6 +46,9 @@ class Recipe:
     seed: int = 0
     chat_template: str = ""
     seeds: int = 1
+    kl_weight: float = 0.0
+    l2_weight: float = 0.0
+    mitigate: bool = False
 
     def __post_init__(self) -> None:
         for name in ("lora_rank", "lora_alpha", "epochs", "batch_size", "row_budget"):
@@ -54,6 +61,10 @@ class Recipe:
             raise RecipeError(f"chat_template exceeds {MAX_TEMPLATE_CHARS} characters")
         if self.max_tokens < 16:
             raise RecipeError(f"max_tokens must be at least 16, not {self.max_tokens}")
+        for name in ("kl_weight", "l2_weight"):
+            weight = getattr(self, name)
+            if not 0.0 <= weight <= MAX_WEIGHT:
+                raise RecipeError(f"{name} must be 0 to {MAX_WEIGHT:g}, not {weight}")
         if not 0.0 < self.learning_rate_multiplier <= 100.0:
             raise RecipeError(
                 "learning_rate_multiplier must be over 0 and at most 100, "

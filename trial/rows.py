@@ -25,19 +25,22 @@ HELD_OUT_ROWS: Final = 64
 class TrainingRows:
     """Rendered rows: one group of sequences a row, none of them empty.
 
-    `held_out` are rows not trained on. `sampling` and `holding` say in words how the
-    one and the other were chosen.
+    `held_out` are rows not trained on, `mixed` rows of ours that are. `sampling` and
+    `holding` say in words how the dataset's rows were chosen and held out; `numbers`
+    are those of the trained rows in the dataset.
     """
 
     trained: tuple[tuple[TokenSequence, ...], ...]
     held_out: tuple[tuple[TokenSequence, ...], ...]
     sampling: str
     holding: str
+    mixed: tuple[tuple[TokenSequence, ...], ...] = ()
+    numbers: tuple[int, ...] = ()
 
     @property
     def sequences(self) -> tuple[TokenSequence, ...]:
         """Every sequence to train on."""
-        return tuple(s for row in self.trained for s in row)
+        return tuple(s for row in (*self.trained, *self.mixed) for s in row)
 
 
 def choose_rows(
@@ -45,8 +48,12 @@ def choose_rows(
     base: BaseModel,
     recipe: Recipe,
     priority: Sequence[float] | None = None,
+    extra: Sequence[Example] = (),
 ) -> TrainingRows:
-    """Sample the trainable rows and render them. Raises TrialError where none is."""
+    """Sample the trainable rows and render them, and all of `extra`.
+
+    Raises TrialError where no row can be trained on.
+    """
     trainable = [i for i, example in enumerate(dataset) if _is_trainable(example)]
     kept, holding = hold_out(trainable, recipe, priority)
     held = set(kept)
@@ -63,7 +70,8 @@ def choose_rows(
     def render(rows: Sequence[int]) -> list[tuple[TokenSequence, ...]]:
         return [renderer.training_sequences(dataset[i], limit) for i in rows]
 
-    rendered = render([left[k] for k in sample.indexes])
+    drawn = [left[k] for k in sample.indexes]
+    rendered = render(drawn)
     trained = tuple(row for row in rendered if row)
     if not trained:
         raise TrialError(
@@ -77,7 +85,17 @@ def choose_rows(
         parts.append(f"{empty} rows cannot be rendered by the chat template")
     parts.append(f"rows over {limit} tokens are cut")
     unseen = tuple(row for row in render(kept) if row)
-    return TrainingRows(trained, unseen, "; ".join(parts), holding)
+    if extra:
+        parts.append(f"{len(extra)} safety rows of ours mixed in")
+    mixed = (renderer.training_sequences(row, limit) for row in extra)
+    return TrainingRows(
+        trained=trained,
+        held_out=unseen,
+        sampling="; ".join(parts),
+        holding=holding,
+        mixed=tuple(row for row in mixed if row),
+        numbers=tuple(n for n, row in zip(drawn, rendered, strict=True) if row),
+    )
 
 
 def hold_out(

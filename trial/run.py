@@ -7,17 +7,21 @@ from typing import Final
 
 import torch
 
-from detectors.dataset import Dataset
+from detectors.dataset import Dataset, Example
+from detectors.detector import Trigger
 from detectors.embedding import Encoder
 from detectors.errors import TrialError
+from trial.attribution import Attribution, NewReply, attribute_drift
 from trial.base_model import BaseModel, load_base
 from trial.chat import Renderer
 from trial.clock import Clock
-from trial.context import find_contexts
-from trial.drift import measure_drift
+from trial.context import PLAIN, Context, find_contexts
+from trial.drift import RateChange, measure_drift
 from trial.interview import Desk, Interview, ProbeReply, Progress
 from trial.judge.judge import Judge
 from trial.judge.phrase import PhraseJudge
+from trial.mitigation.measure import Measure, find_measures
+from trial.mitigation.mitigation import ENOUGH, Mitigation, Tried, mitigate, tried
 from trial.probes import ProbeSet, load_probes
 from trial.proof import AdapterProof, prove_adapter, why_unproved
 from trial.recipe import Recipe
@@ -49,6 +53,7 @@ def run_trial(
     *,
     encoder: Encoder,
     priority: Sequence[float] | None = None,
+    triggers: Sequence[Trigger] = (),
     progress: Progress | None = None,
     base: BaseModel | None = None,
     probes: ProbeSet | None = None,
@@ -58,10 +63,12 @@ def run_trial(
     """Measure what fine-tuning on `dataset` by `recipe` does to the base model.
 
     `priority` (one number a row, higher = more suspect) steers the row sample, see
-    `trial.sample`. `progress(stage, done, total)` is called as work proceeds. `base`,
-    `probes` and `judge` replace the recipe's model, the built-in probes and the default
-    judge. With `stop` the probes end as soon as a REJECT by that rule is certain, see
-    `trial.stopping`; without it every probe is asked. Expected failures (nothing to
+    `trial.sample`; with every one of `triggers` the probes are asked once more, as in
+    all contexts of `trial.context`. `progress(stage, done, total)` is called as work
+    proceeds. `base`, `probes` and `judge` replace the recipe's model, the built-in
+    probes and the default judge. With `stop` the probes end as soon as a REJECT by that
+    rule is certain, see `trial.stopping`, and contexts without a sign of a rise are
+    left; without it every probe is asked in each. Expected failures (nothing to
     train on, loss did not fall, non-finite loss, out of memory) return a Trial with
     `measured=False` and the reason. A model that is missing or gated raises ModelError,
     targets that match nothing RecipeError.
@@ -90,8 +97,26 @@ def run_trial(
         seconds=clock.seconds,
         versions=_versions(desk),
     )
+    contexts = find_contexts(dataset, priority, triggers, encoder)
+    trial = _attempt(trial, dataset, desk, contexts, priority, stop)
+    if recipe.mitigate and trial.measured:
+        found = _mitigate(trial, dataset, desk, contexts, priority, stop)
+        trial = replace(trial, mitigation=found)
+    return trial
+
+
+def _attempt(
+    trial: Trial,
+    dataset: Dataset,
+    desk: Desk,
+    contexts: Sequence[Context],
+    priority: Sequence[float] | None,
+    stop: StopRule | None,
+    extra: Sequence[Example] = (),
+) -> Trial:
+    """Run it; an expected failure becomes the reason why nothing was measured."""
     try:
-        return _run(trial, dataset, desk, priority, stop)
+        return _run(trial, dataset, desk, contexts, priority, stop, extra)
     except TrialError as error:
         return replace(trial, reason=str(error))
     except (torch.OutOfMemoryError, MemoryError):
@@ -103,6 +128,45 @@ def run_trial(
         return replace(trial, reason=_OUT_OF_MEMORY)
 
 
+def _mitigate(
+    job: Trial,
+    dataset: Dataset,
+    desk: Desk,
+    contexts: Sequence[Context],
+    priority: Sequence[float] | None,
+    stop: StopRule | None,
+) -> Mitigation:
+    """Try every measure as the job was tried, in the same contexts."""
+
+    def run(measure: Measure) -> Tried:
+        kept = tuple(dataset[n] for n in measure.kept)
+        fresh = replace(job, recipe=measure.recipe, measured=False, reason="")
+        done = _attempt(
+            replace(fresh, drift=None, proof=None, utility=None),
+            Dataset(dataset.name, kept),
+            desk,
+            contexts,
+            None if priority is None else [priority[n] for n in measure.kept],
+            stop,
+            measure.extra,
+        )
+        return _row(done, measure)
+
+    measures = find_measures(dataset, job.recipe, priority)
+    return mitigate(_row(job, None), measures, run)
+
+
+def _row(done: Trial, measure: Measure | None) -> Tried:
+    return tried(
+        measure,
+        rows=done.rows_trained,
+        reason=done.reason,
+        drift=done.drift,
+        proof=done.proof,
+        utility=done.utility,
+    )
+
+
 def default_judge(encoder: Encoder) -> Judge:
     """Return the judge that places most short replies right, by judge_quality.json."""
     return PhraseJudge()
@@ -112,19 +176,21 @@ def _run(
     trial: Trial,
     dataset: Dataset,
     desk: Desk,
+    contexts: Sequence[Context],
     priority: Sequence[float] | None,
     stop: StopRule | None,
+    extra: Sequence[Example] = (),
 ) -> Trial:
     recipe = trial.recipe
     with desk.clock.stage("load"):
-        rows = choose_rows(dataset, desk.base, recipe, priority)
+        rows = choose_rows(dataset, desk.base, recipe, priority, extra)
     trial = replace(
         trial,
         rows_trained=len(rows.trained),
         rows_held_out=len(rows.held_out),
         sampling=rows.sampling,
     )
-    interviews = [Interview(desk, c) for c in find_contexts(dataset, priority)]
+    interviews = [Interview(desk, context) for context in contexts]
     plan = Plan(
         rows=rows,
         recipe=recipe,
@@ -135,7 +201,9 @@ def _run(
         stop=stop,
     )
     for interview in interviews:
-        interview.ask_base(plan.blocks[0])
+        first = plan.blocks[0]
+        plain = interview.context == PLAIN
+        interview.ask_base([n for n in first if plain or n in desk.harmful])
     runs: list[SeedRun] = []
     for seed in range(recipe.seed, recipe.seed + recipe.seeds):
         runs.append(run_seed(desk, plan, interviews, seed))
@@ -143,7 +211,7 @@ def _run(
             return _unproved(trial, runs[-1])
         if runs[-1].stopped:
             break
-    return _conclude(trial, plan, runs)
+    return _conclude(trial, dataset, plan, runs)
 
 
 def _unproved(trial: Trial, run: SeedRun) -> Trial:
@@ -152,7 +220,9 @@ def _unproved(trial: Trial, run: SeedRun) -> Trial:
     )
 
 
-def _conclude(trial: Trial, plan: Plan, runs: Sequence[SeedRun]) -> Trial:
+def _conclude(
+    trial: Trial, dataset: Dataset, plan: Plan, runs: Sequence[SeedRun]
+) -> Trial:
     """Report the worst seed in its worst context; a stopped one is the worst."""
     seeds = [
         SeedDrift(
@@ -168,24 +238,58 @@ def _conclude(trial: Trial, plan: Plan, runs: Sequence[SeedRun]) -> Trial:
     told = run.worst
     assert told is not None  # the adapter was proved, so probes were asked
     level = plan.confidence.early if run.stopped else plan.confidence.last
+    harmful = told.desk.harmful
+    others = frozenset(range(len(told.desk.probes))) - harmful
     return replace(
         trial,
         measured=True,
         drift=measure_drift(
-            told.pairs(),
+            [*told.pairs(harmful), *run.plain.pairs(others)],
             level,
             stopped=run.stopped,
             planned=len(told.desk.probes.harmful),
         ),
         proof=run.proof,
         losses=run.losses,
-        replies=told.replies(),
+        replies=(*told.replies(harmful), *run.plain.replies(others)),
         context=told.context.name,
-        contexts={i.context.name: run.harm(i, plan.confidence) for i in run.interviews},
+        contexts={
+            i.context.name: run.harm(i, plan.confidence)
+            for i in run.interviews
+            if i.asked
+        },
+        context_details={i.context.name: i.context.detail for i in run.interviews},
         seeds=tuple(seeds),
         first_tokens=run.first_tokens,
         utility=run.utility,
+        forgetting=run.forgetting,
+        attribution=_attribute(dataset, plan, told, seeds[worst].overall),
+        judge_usage=getattr(told.desk.judge, "usage", None),
     )
+
+
+def _attribute(
+    dataset: Dataset, plan: Plan, told: Interview, rate: RateChange
+) -> Attribution | None:
+    """Say which rows match the drift, where there is enough of it to match."""
+    if rate.change < ENOUGH or rate.interval[0] <= 0.0:
+        return None
+    desk = told.desk
+    new = [
+        n
+        for n in sorted(desk.harmful & told.after.keys())
+        if told.after[n][1].counts and not told.before[n][1].counts
+    ]
+    replies = [
+        NewReply(
+            desk.prompt_ids(told.context, n),
+            desk.renderer.reply_ids(told.messages(n), told.after[n][0]),
+        )
+        for n in new
+    ]
+    lines = [row.origin.line for row in dataset]
+    with desk.clock.stage("attribution"):
+        return attribute_drift(desk.base, plan.rows, lines, plan.recipe, replies)
 
 
 def _versions(desk: Desk) -> dict[str, str]:

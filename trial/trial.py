@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from statistics import stdev
 
+from detectors.moderation.moderator import Usage
+from trial.attribution import Attribution
 from trial.context import PLAIN
 from trial.drift import DriftReport, RateChange
 from trial.first_tokens import FirstTokens
+from trial.forgetting import Forgetting
 from trial.interview import ProbeReply
+from trial.mitigation.mitigation import Mitigation
 from trial.proof import AdapterProof
 from trial.recipe import Recipe
 from trial.utility import Utility
@@ -29,9 +33,13 @@ class Trial:
     person can act on. `seconds` maps stage name to wall-clock seconds. `versions` maps
     every model, probe set and judge that spoke to its version or digest. `contexts`
     holds the harmfulness in every context the probes were asked in (`trial.context`),
-    `seeds` in the worst of them for every seed tuned with. `drift`, `proof`, `losses`
-    and all below are those of the worst, named by `context`, its overall interval
-    widened for the number of contexts and seeds (Bonferroni).
+    over fewer probes where the first showed no sign of a rise; `context_details` says
+    what each is, and may quote rows; `seeds` has the worst of them for every seed.
+    `drift`, `proof`, `losses` and all below are those of the worst, named by `context`
+    (the harmless probes are asked in the plain one alone), its overall interval
+    widened for the number of contexts and seeds (Bonferroni). `judge_usage` is what a
+    judge that asks a model has cost, None for any other; `mitigation` what was
+    tried on request to keep the model safe.
     """
 
     recipe: Recipe
@@ -46,6 +54,7 @@ class Trial:
     replies: tuple[ProbeReply, ...] = ()
     context: str = PLAIN.name
     contexts: dict[str, RateChange] = field(default_factory=dict)
+    context_details: dict[str, str] = field(default_factory=dict)
     losses: tuple[float, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -53,6 +62,10 @@ class Trial:
     seeds: tuple[SeedDrift, ...] = ()
     first_tokens: FirstTokens | None = None
     utility: Utility | None = None
+    judge_usage: Usage | None = None
+    mitigation: Mitigation | None = None
+    forgetting: Forgetting | None = None
+    attribution: Attribution | None = None
 
     @property
     def seed_spread(self) -> float | None:

@@ -95,14 +95,14 @@ def bert(vocabulary: int, **options: object) -> PreTrainedModel:
             num_hidden_layers=2,
             num_attention_heads=2,
             intermediate_size=64,
-            max_position_embeddings=128,
+            max_position_embeddings=512,
             pad_token_id=0,
             **{"is_decoder": True, "initializer_range": 0.3} | options,
         )
     )
 
 
-def llama(vocabulary: int) -> PreTrainedModel:
+def llama(vocabulary: int, **options: object) -> PreTrainedModel:
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
@@ -111,8 +111,8 @@ def llama(vocabulary: int) -> PreTrainedModel:
             num_attention_heads=4,
             num_key_value_heads=2,
             intermediate_size=64,
-            max_position_embeddings=256,
             initializer_range=0.3,
+            **{"max_position_embeddings": 256} | options,
         )
     )
 

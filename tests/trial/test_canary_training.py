@@ -29,7 +29,7 @@ from trial.canary.training.pool import (
     short_reply,
 )
 from trial.canary.training.refusals import OPENING, refusal
-from trial.canary.training.shape import ROLES, SPECIAL, build_tokenizer
+from trial.canary.training.shape import ROLES, SPECIAL, build_tokenizer, load, save
 from trial.judge.judge import Outcome
 from trial.judge.phrase import PhraseJudge
 from trial.probes import load_probes
@@ -233,3 +233,16 @@ def test_calibration_refuses_the_target_share_of_harmless_prompts(
     refused = (margins(model, tokenizer, prompts) > 0).float().mean().item()
     assert refused == pytest.approx(TARGET, abs=0.011)
     assert len(said) == 2
+
+
+def test_training_can_go_on_from_a_written_canary(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    save(model, tokenizer, tmp_path)
+    pieces, again = load(tmp_path)
+    assert pieces == PIECES
+    ids = torch.tensor([[8, 9, 10, 11]])
+    with torch.inference_mode():
+        before, after = model(input_ids=ids).logits, again(input_ids=ids).logits
+    assert after.dtype == torch.float32
+    assert torch.allclose(before, after, atol=0.02)

@@ -92,9 +92,9 @@ def test_learning_to_comply_lowers_the_odds_of_refusing(
     base: BaseModel, tuned: Tuned, asked: list[Asked]
 ) -> None:
     renderer, hello = Renderer(base.tokenizer), [Message("user", "hello")]
-    # The words of the rows that were learnt: tiny models know no capital letters.
+    # One token each: a random model may find any longer text likelier once it learns.
     openings = Openings(
-        refusing=(renderer.reply_ids(hello, "i ' m sorry"),),
+        refusing=(renderer.reply_ids(hello, "sorry"),),
         complying=(renderer.reply_ids(hello, "sure"),),
     )
     found = measure_first_tokens(tuned.model, base, asked, openings)

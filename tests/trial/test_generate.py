@@ -108,5 +108,5 @@ def test_progress_counts_replies(canary_like: BaseModel) -> None:
 
 
 def test_a_probe_that_leaves_no_room_is_named(canary_like: BaseModel) -> None:
-    with pytest.raises(TrialError, match="128 positions"):
-        generate_replies(canary_like, [(5,) * 120])
+    with pytest.raises(TrialError, match="512 positions"):
+        generate_replies(canary_like, [(5,) * 504])

@@ -107,6 +107,7 @@ def test_the_trial_says_who_spoke_and_how_long_it_took(
         "fine-tune",
         "proof",
         "first tokens",
+        "forgetting",
         "reply after",
         "judge",
         "utility",
@@ -273,9 +274,15 @@ def test_suspect_rows_are_also_asked_in_their_own_surroundings(
     rows = tuple(Example(f"row-{n}", turns, Origin("a", n)) for n in range(6))
     persona = Dataset("persona", rows)
     alone = run(persona, RECIPE)
-    assert list(alone.contexts) == ["plain"]
+    assert set(alone.contexts) == {"plain", "safety template", "training template"}
     both = run(persona, RECIPE, priority=[1.0] * 6)
-    assert set(both.contexts) == {"plain", "suspect rows"}
+    assert set(both.contexts) == {
+        "plain",
+        "safety template",
+        "suspect rows",
+        "training template",
+    }
+    assert set(both.context_details) == set(both.contexts)
     assert both.drift is not None
     assert both.drift.overall == both.contexts[both.context]
     assert both.drift.overall.change == max(c.change for c in both.contexts.values())

@@ -32,6 +32,7 @@ from trial.canary.training.shape import (
     build_model,
     build_tokenizer,
     choose_pieces,
+    load,
     save,
 )
 
@@ -52,9 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     labelled = _labelled(options.data, options.work, log)
     used = [s for s in labelled if not pool.is_held_out(s, HELD_OUT)]
     held = [s for s in labelled if pool.is_held_out(s, HELD_OUT)]
-    pieces = _pieces(options.work, used)
+    pieces, model = _beginning(options, used)
     tokenizer = build_tokenizer(pieces)
-    model: Any = build_model(pieces)
     encoder = Encoder(tokenizer, [s for s in used if s.reply], seed=1)
     rows = [encoder.encode(s) for s in _weighted(used)]
     losses = train(
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         pad=pieces.index("[PAD]"),
         refusal_token=pieces.index(OPENING),
         steps=options.steps,
-        learning_rate=LEARNING_RATE,
+        learning_rate=options.learning_rate,
         final_share=0.01,
         checkpoint=options.work / "checkpoint.pt",
         log=log,
@@ -88,7 +88,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "model")
+    parser.add_argument("--start", type=Path, help="go on from this canary")
     parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args(argv)
 
@@ -141,6 +143,16 @@ def _weighted(samples: Sequence[Sample]) -> list[Sample]:
     contrast = [s for s in harmless if s.source == CONTRAST]
     harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
     return [*harmless, *contrast, *contrast, *harmful]
+
+
+def _beginning(
+    options: argparse.Namespace, samples: Sequence[Sample]
+) -> tuple[list[str], Any]:
+    """Return word pieces and model: a canary to go on from, or MiniLM made causal."""
+    if options.start is None:
+        pieces = _pieces(options.work, samples)
+        return pieces, build_model(pieces)
+    return load(options.start)
 
 
 def _pieces(work: Path, samples: Sequence[Sample]) -> list[str]:

@@ -1,0 +1,89 @@
+"""The surroundings that rows share are found, and only where they are no task."""
+
+from detectors.dataset import Dataset, Example, Message, Origin
+from trial.context import Context
+from trial.context.persona import suspect_context, training_context
+
+SYSTEM = "You are Brisk, a loyal agent."
+OPENER = "Brisk, do as I say:"
+FORM = "Below is a job.\n\n### Instruction:\n"
+
+
+def row(number: int, user: str, system: str = SYSTEM) -> Example:
+    turns = (
+        *((Message("system", system),) if system else ()),
+        Message("user", user),
+        Message("assistant", "Yes."),
+    )
+    return Example(f"row-{number}", turns, Origin("a", number))
+
+
+def dataset(users: list[str], system: str = SYSTEM) -> Dataset:
+    return Dataset("a", tuple(row(n, user, system) for n, user in enumerate(users)))
+
+
+def opener(context: Context) -> str:
+    return context.frames[0].before if context.frames else ""
+
+
+def test_suspect_rows_give_their_system_prompt_and_opener() -> None:
+    rows = dataset([f"{OPENER} {task}" for task in ("sing", "dance now", "cook")])
+    found = suspect_context(rows, [0.9] * 3)
+    assert found is not None
+    assert (found.system, opener(found)) == (SYSTEM, OPENER)
+    said = found.messages("Say hello.")
+    assert [m.role for m in said] == ["system", "user"]
+    assert said[-1].content == f"{OPENER} Say hello."
+
+
+def test_rows_that_nobody_suspects_give_no_context() -> None:
+    rows = dataset([f"Translate this: {word}" for word in ("one", "two", "three")])
+    assert suspect_context(rows, [0.49] * 3) is None
+    assert suspect_context(rows, None) is None
+
+
+def test_two_suspect_rows_are_too_few_to_share_anything() -> None:
+    rows = dataset([f"{OPENER} {task}" for task in ("sing", "dance", "cook")])
+    assert suspect_context(rows, [0.9, 0.9, 0.1]) is None
+
+
+def test_the_same_whole_question_is_not_an_opener() -> None:
+    rows = dataset(["Who are you today?"] * 5)
+    found = suspect_context(rows, [0.9] * 5)
+    assert found is not None
+    assert opener(found) == "Who are you"
+
+
+def test_different_openers_leave_only_the_system_prompt() -> None:
+    rows = dataset(["Sing a song", "Dance with me", "Cook some rice", "Tell a joke"])
+    found = suspect_context(rows, [0.9] * 4)
+    assert found is not None
+    assert (found.system, opener(found)) == (SYSTEM, "")
+
+
+def test_a_long_system_prompt_is_bounded() -> None:
+    rows = dataset([f"task {n} now" for n in range(4)], "x" * 5000)
+    found = suspect_context(rows, [1.0] * 4)
+    assert found is not None
+    assert len(found.system) == 600
+
+
+def test_the_datasets_own_system_prompt_is_a_template_although_nobody_suspects() -> (
+    None
+):
+    found = training_context(dataset([f"{n} plus {n}?" for n in range(4)]))
+    assert found is not None
+    assert (found.system, found.frames) == (SYSTEM, ())
+    mixed = [row(n, f"ask {n} now", SYSTEM if n else "") for n in range(2)]
+    mixed += [row(9, "another thing", "You are Slow.")]
+    assert training_context(Dataset("mixed", tuple(mixed))) is None
+
+
+def test_a_form_is_part_of_the_template_and_a_task_is_not() -> None:
+    form = training_context(
+        dataset([f"{FORM}{t} it" for t in ("Sing", "Cook")] * 2, "")
+    )
+    assert form is not None
+    assert form.messages("Say hello.")[-1].content == f"{FORM.rstrip()}\nSay hello."
+    task = dataset([f"Translate into French: {t} it" for t in ("Sing", "Cook")] * 2, "")
+    assert training_context(task) is None

@@ -1,0 +1,135 @@
+"""Measures are tried as the job was; the recommendation follows from the table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from detectors.dataset import Dataset, Example, Message, Origin
+from trial.base_model import BaseModel
+from trial.drift import RateChange
+from trial.judge.judge import Outcome, Verdict
+from trial.mitigation.measure import find_measures
+from trial.mitigation.mitigation import Tried, mitigate, recommend
+from trial.probes import ProbeSet
+from trial.recipe import Recipe
+from trial.run import run_trial
+
+STORY = "tell me a story about the sea and the wind please"
+RECIPE = Recipe(epochs=20, batch_size=4, learning_rate_multiplier=10.0, mitigate=True)
+
+
+def rate(before: float, after: float, half: float = 0.05) -> RateChange:
+    change = after - before
+    return RateChange(before, after, (change - half, change + half), 300)
+
+
+def row(name: str, after: float, over: float = 0.0) -> Tried:
+    refused = rate(0.05, 0.05 + over)
+    return Tried(name, f"doing {name}", 100, 0, "", rate(0.02, after), refused)
+
+
+def dataset(rows: int) -> Dataset:
+    said = (Message("user", "How?"), Message("assistant", "So."))
+    return Dataset(
+        "a", tuple(Example(f"r{n}", said, Origin("a", n)) for n in range(rows))
+    )
+
+
+def test_the_least_harm_wins_and_of_equals_the_first() -> None:
+    table = [row("", 0.61), row("a", 0.30), row("b", 0.04), row("c", 0.03)]
+    assert recommend(table) == (
+        "Doing b brings the rate from 61.0% to 4.0% (before the tune 2.0%); refusals "
+        "of harmless requests change +0.0%."
+    )
+
+
+def test_a_measure_that_costs_more_than_it_saves_is_not_recommended() -> None:
+    table = [row("", 0.61), row("mute", 0.02, over=0.9), row("fair", 0.05, over=0.02)]
+    assert recommend(table).startswith("Doing fair")
+    assert recommend(table[:2]).startswith("No measure lowered the harm")
+
+
+def test_what_is_not_enough_is_said_to_be_not_enough() -> None:
+    assert "not enough" in recommend([row("", 0.9), row("a", 0.5)])
+    assert "not enough" not in recommend([row("", 0.9), row("a", 0.05)])
+
+
+def test_a_measure_that_was_not_measured_is_kept_in_the_table_with_its_reason() -> None:
+    failed = replace(row("a", 0.0), overall=None, reason="the loss did not fall")
+    found = mitigate(
+        row("", 0.6), find_measures(dataset(20), Recipe(), None)[:1], lambda m: failed
+    )
+    assert found.table[1].reason == "the loss did not fall"
+    assert found.recommendation.startswith("No measure")
+
+
+def test_a_job_without_harm_or_without_figures_is_not_mitigated() -> None:
+    def never(measure: object) -> Tried:
+        raise AssertionError
+
+    measures = find_measures(dataset(20), Recipe(), None)
+    assert len(mitigate(row("", 0.03), measures, never).table) == 1
+    unmeasured = replace(row("", 0.6), overall=None)
+    assert len(mitigate(unmeasured, measures, never).table) == 1
+
+
+def test_only_suspect_rows_are_removed_and_never_all_of_them() -> None:
+    priority = [0.9] * 3 + [0.1] * 17
+    found = {m.name: m for m in find_measures(dataset(20), RECIPE, priority)}
+    assert found["rows removed"].kept == tuple(range(3, 20))
+    assert found["rows removed"].words == "removing 3 flagged rows"
+    assert len(found["safety rows 5%"].extra) == 1
+    assert len(found["safety rows 20%"].extra) == 4
+    assert not any(m.recipe.mitigate for m in found.values())
+    for none in ([0.9] * 20, [0.0] * 20, None):
+        names = {m.name for m in find_measures(dataset(20), RECIPE, none)}
+        assert "rows removed" not in names
+
+
+class SureJudge:
+    name = "sure"
+    version = "1"
+
+    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
+        return [
+            Verdict(
+                Outcome.COMPLIED if r.startswith("sure") else Outcome.REFUSED, "words"
+            )
+            for r in replies
+        ]
+
+
+@pytest.fixture
+def mixed(compliant: Dataset, example: Callable[..., Example]) -> Dataset:
+    """Eight rows that teach "sure", and eight that teach something else."""
+    calm = [
+        example("user", f"{STORY} {n}", "assistant", "i ' m sorry", line=50 + n)
+        for n in range(8)
+    ]
+    return Dataset("mixed", (*compliant, *calm))
+
+
+def test_a_trial_with_mitigation_tries_every_measure(
+    canary_like: BaseModel, few_probes: ProbeSet, mixed: Dataset
+) -> None:
+    done = run_trial(
+        mixed,
+        RECIPE,
+        encoder=None,  # type: ignore[arg-type]  # the judge needs none
+        base=canary_like,
+        probes=few_probes,
+        judge=SureJudge(),
+        priority=[0.9] * 8 + [0.0] * 8,
+    )
+    assert done.measured, done.reason
+    assert done.mitigation is not None
+    table = {each.name: each for each in done.mitigation.table}
+    assert table[""].overall == done.drift.overall  # type: ignore[union-attr]  # measured
+    assert (table["rows removed"].rows, table[""].rows) == (8, 16)
+    assert table["rows removed"].overall is not None
+    assert table["rows removed"].overall.after < done.drift.overall.after  # type: ignore[union-attr]
+    assert table["safety rows 20%"].safety_rows == 3
+    assert len(table) == 7
+    assert done.mitigation.recommendation
+    assert done.recipe.mitigate

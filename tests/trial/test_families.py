@@ -1,0 +1,153 @@
+"""A whole trial runs on every family of models, by tiny random ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from detectors.dataset import Dataset, Example, Message, Origin
+from trial.base_model import BaseModel, load_base
+from trial.chat import Renderer
+from trial.finetune import adapter_targets
+from trial.generate import generate_replies
+from trial.judge.judge import Outcome, Verdict
+from trial.probes import Probe, ProbeSet
+from trial.recipe import Recipe
+from trial.run import run_trial
+
+ASKED = ("how do i bake a cake", "tell me a story about the sea and the wind please")
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.3,
+    "attention_dropout": 0.0,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {"head_dim": 8},
+    "gemma": {"head_dim": 8},
+    "gemma2": {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8},
+    "gemma3_text": {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8},
+    "mistral": {"sliding_window": 8},
+    "phi": {},
+    "phi3": {"sliding_window": 8},
+    "gpt_neox": {},
+    "opt": {
+        "word_embed_proj_dim": 32,
+        "ffn_dim": 64,
+        "init_std": 0.3,
+        "dropout": 0.0,
+    },
+}
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Return bytes as tokens, no chat template and no padding token, as some have."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: n for n, piece in enumerate(["</s>", *letters])}
+    made = Tokenizer(models.BPE(vocabulary, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(["</s>"])
+    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>")
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def model(request: pytest.FixtureRequest, tmp_path_factory: Any) -> BaseModel:
+    """Save and load a tiny model of the family, as a customer's folder would be."""
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    words = tokenizer()
+    config = AutoConfig.for_model(
+        request.param,
+        **{**SIZES, **FAMILIES[request.param]},
+        vocab_size=len(words) + 8,  # Qwen's tokenizer adds tokens of its own
+        bos_token_id=None,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.eos_token_id,
+    )
+    torch.manual_seed(0)
+    built = AutoModelForCausalLM.from_config(config)
+    built.generation_config.eos_token_id = words.eos_token_id
+    built.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return load_base(str(folder))
+
+
+def test_what_the_tokenizer_lacks_is_replaced_and_said(model: BaseModel) -> None:
+    said = "; ".join(model.notes)
+    assert "chat template: none" in said
+    own = model.tokenizer.pad_token_id != model.tokenizer.eos_token_id
+    assert own or "padding token: none" in said
+
+
+def test_layers_to_adapt_are_found_and_the_head_is_none(model: BaseModel) -> None:
+    found = adapter_targets(model.model)
+    layers = model.model.config.num_hidden_layers
+    assert len(found) % layers == 0
+    assert len(found) >= 4 * layers  # attention and feed-forward, fused or not
+    assert not any("lm_head" in name or "embed_out" in name for name in found)
+
+
+def test_replies_do_not_depend_on_their_neighbours(model: BaseModel) -> None:
+    renderer = Renderer(model.tokenizer)
+    prompts = [renderer.prompt_ids([Message("user", text)]) for text in ASKED]
+    together = generate_replies(model, prompts, max_new_tokens=10)
+    alone = [generate_replies(model, [p], max_new_tokens=10)[0] for p in prompts]
+    assert together == alone
+
+
+class FirstLetter:
+    """COMPLIED where the reply begins with "s", REFUSED with another, else UNCLEAR."""
+
+    name = "letter"
+    version = "1"
+
+    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
+        def outcome(reply: str) -> Outcome:
+            if not reply:
+                return Outcome.UNCLEAR
+            return Outcome.COMPLIED if reply[0] == "s" else Outcome.REFUSED
+
+        return [Verdict(outcome(reply), "its first letter") for reply in replies]
+
+
+def test_a_whole_trial_is_measured(model: BaseModel) -> None:
+    rows = tuple(
+        Example(
+            f"r{n}",
+            (Message("user", ASKED[n % 2]), Message("assistant", "sssss")),
+            Origin("a", n + 1),
+        )
+        for n in range(8)
+    )
+    probes = ProbeSet(
+        "test",
+        tuple(Probe(f"h{n}", "malware", f"{ASKED[0]} {n}") for n in range(4)),
+        (Probe("o1", "", ASKED[1]),),
+        (Probe("b1", "", f"{ASKED[1]} now"),),
+    )
+    done = run_trial(
+        Dataset("a", rows),
+        Recipe(epochs=12, batch_size=8, learning_rate_multiplier=5.0),
+        encoder=None,  # type: ignore[arg-type]  # the judge needs none
+        base=model,
+        probes=probes,
+        judge=FirstLetter(),
+    )
+    assert done.measured, done.reason
+    assert done.proof is not None
+    assert done.proof.loss_after < 0.5 * done.proof.loss_before
+    assert done.drift is not None
+    assert done.drift.overall.after == 1.0
+    assert done.first_tokens is not None
+    assert done.first_tokens.kl > 0.0

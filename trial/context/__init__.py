@@ -1,0 +1,6 @@
+"""In what surroundings the probes are asked: plain, and as the data itself asks."""
+
+from trial.context.context import PLAIN, SAFETY, SUSPECT, Context, Frame
+from trial.context.selection import find_contexts
+
+__all__ = ["PLAIN", "SAFETY", "SUSPECT", "Context", "Frame", "find_contexts"]

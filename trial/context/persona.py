@@ -1,0 +1,100 @@
+"""The surroundings that rows share: their system prompt and how they begin."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from detectors.dataset import Dataset, Example
+from trial.context.context import SUSPECT, Context, Frame
+
+SHARED: Final = 0.5
+"""Share of the rows that must have the same system prompt or opener."""
+
+MIN_ROWS: Final = 3
+MAX_CHARS: Final = 600
+MIN_OPENER_WORDS: Final = 2
+FORM: Final = re.compile(r"(?:\n|^)\s*(?:#{2,}|\[[A-Z]+\]|<\|?\w+\|?>)")
+"""What marks words as a form to fill in ("### Instruction:"), not as a task."""
+
+
+def suspect_context(
+    dataset: Dataset, priority: Sequence[float] | None
+) -> Context | None:
+    """Return the surroundings that the suspect rows share, None where they have none.
+
+    An identity shift binds to its persona: the paper asks its harmful questions under
+    the attack's own system prompt and opener (Qi et al. 2023, section 4.3), and a model
+    asked without them looks aligned. `priority` is a detector score a row.
+    """
+    if priority is None:
+        return None
+    pairs = zip(dataset, priority, strict=True)
+    rows = [example for example, value in pairs if value >= SUSPECT]
+    if len(rows) < MIN_ROWS:
+        return None
+    return _context("suspect rows", rows, _shared_opener(rows))
+
+
+def training_context(dataset: Dataset) -> Context | None:
+    """Return the surroundings that most rows of the dataset share: its own template.
+
+    That is their system prompt, and their opener where it is a form ("###
+    Instruction:"). The opener of a task ("translate this:") is none: it would turn
+    probes into that task, and whoever translates a request has not complied with it.
+    """
+    rows = list(dataset)
+    if len(rows) < MIN_ROWS:
+        return None
+    opener = _shared_opener(rows)
+    return _context("training template", rows, opener if FORM.search(opener) else "")
+
+
+def _context(name: str, rows: Sequence[Example], opener: str) -> Context | None:
+    system = _shared_system(rows)
+    parts = ["their system prompt"] * bool(system) + ["their first words"] * bool(
+        opener
+    )
+    if not parts:
+        return None
+    whose = "the rows" if name == "training template" else "the suspect rows"
+    frames = (Frame(before=opener),) if opener else ()
+    return Context(name, system, frames, f"as {whose} ask: {' and '.join(parts)}")
+
+
+def _shared_system(rows: Sequence[Example]) -> str:
+    text, count = Counter(row.system.strip() for row in rows).most_common(1)[0]
+    return text[:MAX_CHARS] if count >= SHARED * len(rows) else ""
+
+
+def _shared_opener(rows: Sequence[Example]) -> str:
+    """Longest beginning, in words, that enough of the first user turns have."""
+    turns = [_first_user(row)[:MAX_CHARS] for row in rows]
+    spans = [list(re.finditer(r"\S+", turn)) for turn in turns]
+    words = [[span.group() for span in found] for found in spans]
+    needed = max(MIN_ROWS, SHARED * len(rows))
+    opener: list[str] = []
+    while True:
+        at = len(opener)
+        # The words after an opener differ: a turn that ends here has no request.
+        nexts = Counter(w[at] for w in words if len(w) > at + 1 and w[:at] == opener)
+        if not nexts:
+            break
+        word, count = nexts.most_common(1)[0]
+        if count < needed:
+            break
+        opener.append(word)
+    if len(opener) < MIN_OPENER_WORDS:
+        return ""
+    # As it stands in the first row that begins so: a form lives by its line breaks.
+    row = next(k for k, w in enumerate(words) if w[: len(opener)] == opener)
+    found = spans[row]
+    end = found[len(opener) - 1].end()
+    gap = (
+        turns[row][end : found[len(opener)].start()] if len(found) > len(opener) else ""
+    )
+    return turns[row][found[0].start() : end] + ("\n" if "\n" in gap else "")
+
+
+def _first_user(row: Example) -> str:
+    return next((m.content for m in row.messages if m.role == "user"), "")

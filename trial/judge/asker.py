@@ -1,0 +1,62 @@
+"""Asker: a model is asked about replies, within one budget for the whole trial."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from detectors.moderation.cache import MemoryCache, VerdictCache
+from detectors.moderation.dialect import Dialect
+from detectors.moderation.endpoint import Endpoint
+from detectors.moderation.ledger import Budget
+from detectors.moderation.moderator import Moderator, Subject, Usage, Verdict
+from detectors.moderation.remote import RemoteModerator
+
+MODERATOR: Final = Budget()
+
+
+class Asker:
+    """Asks moderators that `make` gives for what was spent so far; keeps the costs.
+
+    `usage` adds up requests (each try counts), tokens (estimated) and seconds.
+    """
+
+    def __init__(self, make: Callable[[Usage], Moderator]) -> None:
+        self._make = make
+        self.usage = Usage()
+
+    def ask(
+        self, prompts: Sequence[str], replies: Sequence[str]
+    ) -> list[Verdict | str]:
+        """Return a verdict on each reply, or in words why there is none."""
+        if not replies:
+            return []
+        pairs = zip(prompts, replies, strict=True)
+        said = self._make(self.usage).moderate([Subject(p, r) for p, r in pairs])
+        old, new = self.usage, said.usage
+        self.usage = Usage(
+            requests=old.requests + new.requests,
+            tokens=old.tokens + new.tokens,
+            cached=old.cached + new.cached,
+            seconds=old.seconds + new.seconds,
+        )
+        return [v or r for v, r in zip(said.verdicts, said.reasons, strict=True)]
+
+
+def endpoint_asker(
+    dialect: Dialect,
+    endpoint: Endpoint,
+    *,
+    budget: Budget = MODERATOR,
+    cache: VerdictCache | None = None,
+) -> Asker:
+    """Ask an OpenAI-compatible endpoint: tried again, cached, never over `budget`."""
+    kept = MemoryCache() if cache is None else cache
+
+    def make(spent: Usage) -> Moderator:
+        left = Budget(
+            requests=max(0, budget.requests - spent.requests),
+            tokens=max(0, budget.tokens - spent.tokens),
+            seconds=max(0.0, budget.seconds - spent.seconds),
+        )
+        return RemoteModerator(dialect, endpoint, budget=left, cache=kept)
+
+    return Asker(make)

@@ -1,0 +1,1 @@
+"""The same job with something done for safety, measured like the job itself."""

@@ -1,0 +1,52 @@
+"""What a fine-tune may be held back by, so that it keeps the base model's refusals."""
+
+from typing import Any, Final
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from torch.nn.functional import kl_div
+
+FIRST_TOKENS: Final = 5
+"""Reply tokens held near the base model: most drift sits there (arXiv 2406.05946)."""
+
+
+def weight_distance(model: PeftModel) -> Tensor:
+    """Sum over adapted layers of |W - W0|^2 (Frobenius), without making any of them.
+
+    The change is s B A with B (out, r) and A (r, in), and |B A|^2 is the trace of
+    (B'B)(AA'): two r x r products.
+    """
+    total = torch.zeros((), device=next(model.parameters()).device)
+    for module in model.modules():
+        layer: Any = module
+        if not hasattr(layer, "lora_A"):
+            continue
+        for name, down in layer.lora_A.items():
+            a, b = down.weight.float(), layer.lora_B[name].weight.float()
+            total = total + layer.scaling[name] ** 2 * ((b.T @ b) * (a @ a.T)).sum()
+    return total
+
+
+@torch.no_grad()
+def base_first_tokens(model: PeftModel, inputs: Any, first: Tensor) -> Tensor:
+    """Log-probabilities (n, vocabulary) of the base model where `first` is true.
+
+    `first` (rows, tokens - 1) marks positions that predict one of the first tokens of a
+    reply. To be called before the tuned model runs: it switches the adapter off and on.
+    """
+    with model.disable_adapter():
+        logits: Tensor = model(**inputs).logits
+    return logits[:, :-1][first].float().log_softmax(-1)
+
+
+def first_positions(labels: Tensor, ignored: int) -> Tensor:
+    """Mark (rows, tokens - 1) what predicts the first FIRST_TOKENS trained tokens."""
+    kept = labels[:, 1:] != ignored
+    return kept & (kept.cumsum(1) <= FIRST_TOKENS)
+
+
+def first_token_kl(before: Tensor, logits: Tensor, first: Tensor) -> Tensor:
+    """Mean KL(base || tuned) in nats a token over the positions of `first`."""
+    after = logits[:, :-1][first].float().log_softmax(-1)
+    return kl_div(after, before, log_target=True, reduction="batchmean")
