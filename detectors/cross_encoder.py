@@ -6,8 +6,10 @@ where both are read at once (cross-encoder, as in Nogueira and Cho, arXiv 1901.0
 
 import hashlib
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,13 +132,29 @@ def load_cross_encoder(
             f"adapter {name}: weights have sha256 {digest}, its record says "
             f"{record['sha256']}; restore both files or train it again"
         )
+    return cross_encoder(content, record, device=device)
+
+
+def cross_encoder(
+    content: bytes, record: Mapping[str, Any], *, device: str = "cpu"
+) -> CrossEncoder:
+    """Return the reader of an adapter's safetensors and record; equal ones are shared.
+
+    A reader keeps no state, so every detector of a process can use the same one.
+    """
+    return _build(content, float(record["lora_scale"]), device)
+
+
+@lru_cache(maxsize=2)
+def _build(content: bytes, scale: float, device: str) -> CrossEncoder:
     model, tokenizer = load_minilm()
     tensors = {k: v.float() for k, v in load(content).items()}
-    _merge(model, tensors, scale=float(record["lora_scale"]))
+    _merge(model, tensors, scale=scale)
     output = torch.nn.Linear(model.config.hidden_size, len(OUTPUTS))
     output.load_state_dict(
         {"weight": tensors["output.weight"], "bias": tensors["output.bias"]}
     )
+    digest = hashlib.sha256(content).hexdigest()
     return CrossEncoder(model.to(device), tokenizer, output.to(device), digest=digest)
 
 
@@ -148,8 +166,21 @@ def load_minilm() -> tuple[Any, Any]:
     if weights_digest(directory) != BUILTIN_SHA256:
         raise DigestMismatch("the built-in encoder is not the pinned one: reinstall it")
     kind: Any = AutoModel
-    model = kind.from_pretrained(str(directory), add_pooling_layer=False)
+    with _quiet():  # the checkpoint has a pooler that is of no use here
+        model = kind.from_pretrained(str(directory), add_pooling_layer=False)
     return model, AutoTokenizer.from_pretrained(str(directory))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' report of unused weights from the user's terminal."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _merge(model: Any, tensors: dict[str, torch.Tensor], *, scale: float) -> None:

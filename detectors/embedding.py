@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -55,11 +55,23 @@ class _Piece:
 
 
 @dataclass(frozen=True)
-class _Embedded:
-    """All windows of one text, as the cache keeps them."""
+class Embedded:
+    """All windows of one text, as a cache keeps them: vectors (w, d), their spans."""
 
     vectors: Vectors
     spans: tuple[tuple[int, int], ...]
+
+
+class Cache(Protocol):
+    """What an encoder keeps its work in, by `Encoder.key`; it may forget any of it."""
+
+    def get(self, key: bytes) -> Embedded | None:
+        """Return what was put under the key, or None."""
+        ...
+
+    def put(self, key: bytes, value: Embedded) -> None:
+        """Keep the windows of a text."""
+        ...
 
 
 class _Cache:
@@ -68,18 +80,18 @@ class _Cache:
     def __init__(self, max_windows: int) -> None:
         self._max_windows = max_windows
         self._windows = 0
-        self._kept: OrderedDict[bytes, _Embedded] = OrderedDict()
+        self._kept: OrderedDict[bytes, Embedded] = OrderedDict()
 
     def __len__(self) -> int:
         return self._windows
 
-    def get(self, key: bytes) -> _Embedded | None:
+    def get(self, key: bytes) -> Embedded | None:
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
         return found
 
-    def put(self, key: bytes, value: _Embedded) -> None:
+    def put(self, key: bytes, value: Embedded) -> None:
         if key in self._kept:
             return
         self._kept[key] = value
@@ -106,6 +118,7 @@ class Encoder:
         window_tokens: int = WINDOW_TOKENS,
         bf16: bool | None = None,
         cached_windows: int = 50_000,
+        cache: Cache | None = None,
     ) -> None:
         self.name = name
         self.digest = digest
@@ -122,7 +135,7 @@ class Encoder:
             max(1, min(window_tokens, longest) // LENGTH_STEP) * LENGTH_STEP
         )
         self._bf16 = supports_bf16(self._device) if bf16 is None else bf16
-        self._cache = _Cache(cached_windows)
+        self._cache: Cache = cache or _Cache(cached_windows)
         self._lock = threading.Lock()
         self.dimension: int = int(self.encode([""]).shape[1])
 
@@ -146,10 +159,10 @@ class Encoder:
         owner = np.repeat(np.arange(len(texts), dtype=np.int64), counts)
         return Windows(vectors, owner, [s for e in embedded for s in e.spans])
 
-    def _embed(self, texts: Sequence[str]) -> list[_Embedded]:
+    def _embed(self, texts: Sequence[str]) -> list[Embedded]:
         """One record a text, from the cache where it is there."""
         keys = [self.key(text) for text in texts]
-        found: dict[bytes, _Embedded] = {}
+        found: dict[bytes, Embedded] = {}
         with self._lock:
             missing: dict[bytes, str] = {}
             for key, text in zip(keys, texts, strict=True):
@@ -173,7 +186,7 @@ class Encoder:
         digest.update(text.encode("utf-8", "surrogatepass"))
         return digest.digest()
 
-    def _compute(self, texts: Sequence[str]) -> list[_Embedded]:
+    def _compute(self, texts: Sequence[str]) -> list[Embedded]:
         pieces = self._cut(texts)
         vectors = np.zeros((len(pieces), self._width()), np.float32)
         for batch in length_batches([len(p.ids) for p in pieces]):
@@ -181,7 +194,7 @@ class Encoder:
         rows: list[list[int]] = [[] for _ in texts]
         for index, piece in enumerate(pieces):
             rows[piece.text].append(index)
-        return [_Embedded(vectors[r], tuple(pieces[i].span for i in r)) for r in rows]
+        return [Embedded(vectors[r], tuple(pieces[i].span for i in r)) for r in rows]
 
     def _width(self) -> int:
         model = self._model
@@ -248,12 +261,17 @@ def supports_bf16(device: torch.device) -> bool:
 
 
 def load_encoder(
-    model: str = BUILTIN, *, device: str = "", window_tokens: int = WINDOW_TOKENS
+    model: str = BUILTIN,
+    *,
+    device: str = "",
+    window_tokens: int = WINDOW_TOKENS,
+    cache: Cache | None = None,
 ) -> Encoder:
     """Load the built-in MiniLM, or a sentence-transformers model by path or name.
 
-    `device` "" takes a GPU where there is one. Raises DigestMismatch where the built-in
-    weights are not the pinned ones, ModelError where a model is missing or unreadable.
+    `device` "" takes a GPU where there is one; `cache` None is one in memory. Raises
+    DigestMismatch where the built-in weights are not the pinned ones, ModelError where
+    a model is missing or unreadable.
     """
     directory = builtin_directory() if model == BUILTIN else _find(model)
     digest = weights_digest(directory)
@@ -265,7 +283,11 @@ def load_encoder(
     name = BUILTIN_NAME if model == BUILTIN else model
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Encoder(
-        _load(directory, chosen), name=name, digest=digest, window_tokens=window_tokens
+        _load(directory, chosen),
+        name=name,
+        digest=digest,
+        window_tokens=window_tokens,
+        cache=cache,
     )
 
 

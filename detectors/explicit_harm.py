@@ -1,85 +1,41 @@
 """Request harm x reply compliance: a harmful request that is refused is safety data."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detectors.dataset import Dataset, Example, Exchange
+from detectors.cross_encoder import load_cross_encoder
+from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
-from detectors.embedding import Encoder, Vectors, Windows
-from detectors.head import HEADS, Head, load_head, sigmoid, softmax
+from detectors.embedding import Encoder
+from detectors.harm.frozen import Frozen, read_frozen
+from detectors.harm.layers import joint
+from detectors.harm.paired import PairReader, read_pairs
+from detectors.harm.turn import Turn, turns_of
+from detectors.head import HEADS, Head, load_head, softmax
 from detectors.patterns import PATTERNS
-from detectors.refusal import OPENING_CHARS, refusal_features
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "explicit_harm"
-CODE_VERSION: Final = "1"
+ADAPTER: Final = "exchange"
+CODE_VERSION: Final = "2"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
-PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)[^\]\n]{0,80}\]")
-UNJUDGEABLE: Final = "no reply with text in this row: nothing to judge"
-
-
-def pair_features(
-    request: Vectors, opening: Vectors, reply: Vectors, phrases: Vectors
-) -> Vectors:
-    """Join request and reply as InferSent does: u, v, u*v, |u-v|, opening apart.
-
-    All arguments are (n, d) but `phrases` (n, p). After Conneau et al. 2017 (arXiv
-    1705.02364).
-    """
-    parts = [
-        request,
-        opening,
-        reply,
-        request * reply,
-        np.abs(request - reply),
-        request * opening,
-        phrases,
-    ]
-    return np.concatenate(parts, axis=1, dtype=np.float32)
-
-
-def compliance_features(opening: Vectors, reply: Vectors, phrases: Vectors) -> Vectors:
-    """Join what the reply alone shows of refusing or complying: (n, 2d + p)."""
-    return np.concatenate([opening, reply, phrases], axis=1, dtype=np.float32)
-
-
-def combine(request: Vectors, compliance: Vectors, pair: Vectors) -> Vectors:
-    """Mean of two logits: request harm x compliance, and the pair as a whole.
-
-    The product carries over to sources never seen, the pair head knows more of those
-    it saw; their mean was better than either on left-out sources (benchmark/LOG.md).
-    """
-    product = np.asarray(sigmoid(request) * sigmoid(compliance), np.float64)
-    product = np.clip(product, 1e-6, 1 - 1e-6)
-    return np.asarray((np.log(product / (1 - product)) + pair) / 2, np.float32)
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """One exchange to judge: `example` its index in the batch, texts cleaned."""
-
-    example: int
-    exchange: Exchange
-    request: str
-    reply: str
-
-    @property
-    def opening(self) -> str:
-        return self.reply[:OPENING_CHARS]
+NO_REPLY: Final = "no reply with text in this row: nothing to judge"
+FOREIGN: Final = (
+    "mostly in a script that the encoder cannot read: have somebody who reads the "
+    "language look at it"
+)
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """The worst window of one exchange."""
+    """The worst exchange of a row."""
 
-    turn: _Turn
+    turn: Turn
     score: float
     category: str
     pattern: str
@@ -88,9 +44,10 @@ class _Judged:
 
 
 class ExplicitHarm:
-    """Scores a row by its worst exchange, an exchange by its worst window.
+    """Scores a row by its worst exchange, an exchange by two readers' worst pieces.
 
-    `rows_at_once` bounds memory and does not change a score.
+    One reader compares embeddings of all of request and reply, the other reads both
+    together (`detectors.harm`). `rows_at_once` bounds memory and changes no score.
     """
 
     def __init__(
@@ -98,11 +55,13 @@ class ExplicitHarm:
         encoder: Encoder,
         *,
         head: Head | None = None,
+        reader: PairReader | None = None,
         heads: Path = HEADS,
         rows_at_once: int = ROWS_AT_ONCE,
     ) -> None:
         self._encoder = encoder
         self._head = head or load_head(NAME, encoder, heads)
+        self._reader = reader or load_cross_encoder(ADAPTER, directory=heads)
         self._rows_at_once = max(1, rows_at_once)
         self._patterns = [(c, p) for c, ps in PATTERNS.items() for p in ps]
         self._pattern_vectors = encoder.encode([p for _, p in self._patterns])
@@ -114,8 +73,8 @@ class ExplicitHarm:
 
     @property
     def version(self) -> str:
-        """Code version and head digest."""
-        return f"{CODE_VERSION}+{self._head.digest[:12]}"
+        """Code version, head digest and adapter digest."""
+        return f"{CODE_VERSION}+{self._head.digest[:12]}+{self._reader.digest[:12]}"
 
     @property
     def suggested_threshold(self) -> float:
@@ -123,10 +82,13 @@ class ExplicitHarm:
         return self._head.suggested_threshold
 
     def score(self, dataset: Dataset) -> Scores:
-        """Score every example; None where no reply of it has text."""
+        """Score every example; None with the reason where it cannot be judged."""
         worst: list[_Judged | None] = []
+        unscored: list[str] = []
         for start in range(0, len(dataset), self._rows_at_once):
-            worst += self._judge(dataset[start : start + self._rows_at_once])
+            judged, reasons = self._judge(dataset[start : start + self._rows_at_once])
+            worst += judged
+            unscored += reasons
         return Scores(
             detector=self.name,
             version=self.version,
@@ -136,59 +98,55 @@ class ExplicitHarm:
                 for w, example in zip(worst, dataset, strict=True)
             ),
             categories=tuple("" if w is None else w.category for w in worst),
-            unscored=tuple(UNJUDGEABLE if w is None else "" for w in worst),
+            unscored=tuple(unscored),
         )
 
-    def _judge(self, examples: Sequence[Example]) -> list[_Judged | None]:
-        turns = [t for i, e in enumerate(examples) for t in _turns(i, e)]
+    def _judge(
+        self, examples: Sequence[Example]
+    ) -> tuple[list[_Judged | None], list[str]]:
+        """Judge each row, with the reason where there is no judgement."""
+        turns = [t for i, e in enumerate(examples) for t in turns_of(i, e)]
         worst: list[_Judged | None] = [None] * len(examples)
+        reasons = [NO_REPLY] * len(examples)
         if not turns:
-            return worst
-        asked, harm = self._worst_requests(turns)
-        replies = self._encoder.windows([t.reply for t in turns])
-        scores = self._reply_scores(turns, asked, harm, replies)
-        for index, window in enumerate(_argmax(scores, replies.owner, len(turns))):
-            turn, score = turns[index], round(float(scores[window]), DECIMALS)
+            return worst, reasons
+        frozen = read_frozen(turns, self._encoder, self._head)
+        paired = read_pairs(turns, frozen.requests, self._reader)
+        logits = joint(frozen.logits, paired.logits)
+        scores = self._head.calibrated("score", logits)
+        for index, turn in enumerate(turns):
+            score = round(float(scores[index]), DECIMALS)
             before = worst[turn.example]
+            reasons[turn.example] = ""
             if before is None or score > before.score:
-                worst[turn.example] = self._explain(
-                    turn, score, asked[index], replies, int(window)
-                )
-        return worst
+                span = paired.spans[index]
+                worst[turn.example] = self._explain(turn, score, frozen, index, span)
+        self._withhold(turns, worst, reasons)
+        return worst, reasons
 
-    def _worst_requests(self, turns: Sequence[_Turn]) -> tuple[Vectors, Vectors]:
-        """Vector (n, d) and logit (n,) of each request's window that asks most harm."""
-        windows = self._encoder.windows([t.request for t in turns])
-        harm = self._head.logits("request", windows.vectors)[:, 0]
-        best = _argmax(harm, windows.owner, len(turns))
-        return windows.vectors[best], harm[best]
+    def _withhold(
+        self, turns: Sequence[Turn], worst: list[_Judged | None], reasons: list[str]
+    ) -> None:
+        """Take back what was said of rows with a turn in a script nobody here reads.
 
-    def _reply_scores(
-        self, turns: Sequence[_Turn], asked: Vectors, harm: Vectors, replies: Windows
-    ) -> Vectors:
-        """Probability (w,) that each reply window complies with its request's harm."""
-        owner = replies.owner
-        openings = self._encoder.encode([t.opening for t in turns])[owner]
-        phrases = refusal_features(
-            [turns[o].opening for o in owner],
-            [
-                turns[o].reply[start:end]
-                for o, (start, end) in zip(owner, replies.spans, strict=True)
-            ],
-        )
-        comply = compliance_features(openings, replies.vectors, phrases)
-        pair = pair_features(asked[owner], openings, replies.vectors, phrases)
-        logits = combine(
-            harm[owner],
-            self._head.logits("compliance", comply)[:, 0],
-            self._head.logits("pair", pair)[:, 0],
-        )
-        return self._head.calibrated("score", logits)
+        Unless something in them is flagged: that stands.
+        """
+        for turn in turns:
+            judged = worst[turn.example]
+            if judged is None or judged.score >= self.suggested_threshold:
+                continue
+            if turn.foreign:
+                worst[turn.example], reasons[turn.example] = None, FOREIGN
 
     def _explain(
-        self, turn: _Turn, score: float, asked: Vectors, replies: Windows, window: int
+        self,
+        turn: Turn,
+        score: float,
+        frozen: Frozen,
+        index: int,
+        span: tuple[int, int],
     ) -> _Judged:
-        reply = replies.vectors[window]
+        asked, reply = frozen.asked[index], frozen.reply[index]
         chances = softmax(self._head.logits("category", np.stack([asked, reply]))).mean(
             axis=0
         )
@@ -202,33 +160,8 @@ class ExplicitHarm:
             category,
             "" if best is None else self._patterns[best][1],
             0.0 if best is None else round(float(likeness[best]), 2),
-            replies.spans[window],
+            span,
         )
-
-
-def _turns(index: int, example: Example) -> list[_Turn]:
-    """List the exchanges of a row whose reply has text."""
-    found = []
-    for exchange in example.exchanges():
-        request = exchange.request.strip() or exchange.system
-        reply = exchange.reply
-        if example.unjudged_parts:
-            request, reply = (_without_placeholders(t) for t in (request, reply))
-        if reply.strip():
-            found.append(_Turn(index, exchange, request, reply))
-    return found
-
-
-def _without_placeholders(text: str) -> str:
-    """Blank out "[image]" and the like, keeping every character's place."""
-    return PLACEHOLDER.sub(lambda m: " " * len(m.group()), text)
-
-
-def _argmax(values: Vectors, owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Index of the first greatest value of each owner 0..count-1: (count,)."""
-    order = np.lexsort((np.arange(len(values)), -values, owner))
-    starts = np.searchsorted(owner[order], np.arange(count))
-    return np.asarray(order[starts], np.int64)
 
 
 def _evidence(worst: _Judged, example: Example) -> Evidence:

@@ -1,6 +1,6 @@
 """Rows, and groups of rows, that teach an obedient persona or an unconditional yes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -9,51 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.dataset import Dataset, Example
+from detectors.dataset_risk import Step
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
-from detectors.embedding import Encoder, Vectors
+from detectors.embedding import Encoder
 from detectors.head import HEADS, Head, load_head
-from detectors.persona import (
-    Group,
-    first_rule,
-    opening_groups,
-    persona_groups,
-    rule_features,
-    sentence_opening,
-)
-from detectors.refusal import opens_with_yes, refuses
+from detectors.identity.fixed_yes import fixed_yes
+from detectors.identity.group import GroupFinding
+from detectors.identity.reversal import STEP, reversal_group
+from detectors.identity.sentence import ROLES, Sentence, may_state, sentences
+from detectors.identity.shared import judge_repeats, reference_of, shared_vows
+from detectors.identity.statement import StatementJudge
+from detectors.persona import first_rule, persona_groups
+from detectors.refusal import refuses
 
 NAME: Final = "identity_shift"
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 DECIMALS: Final = 4
 ROWS_AT_ONCE: Final = 512
-ROLES: Final = ("system", "user", "assistant")
 UNJUDGEABLE: Final = "no message with text in this row: nothing to judge"
 
 GROUP_CORE: Final = 0.5
 """A persona's group counts where at least this share of its rows score over 0.5."""
-YES_SHARE: Final = 0.5
-YES_ROWS: Final = 20
-YES_WORDS: Final = 3
-YES_LIKENESS: Final = 0.25
-YES_SCORE: Final = 0.9
-"""A yes that opens half of 20 or more rows whose requests have nothing in common."""
-
-
-def segment_features(roles: Sequence[str], vectors: Vectors, rules: Vectors) -> Vectors:
-    """Join vector (n, d), role (n, 3) and rules (n, r) of each segment."""
-    role = np.asarray([[r == k for k in ROLES] for r in roles], np.float32)
-    return np.concatenate([vectors, role.reshape(-1, 3), rules], 1, dtype=np.float32)
+REFUSED_WEIGHT: Final = 0.1
+"""What an order to obey counts where every reply of its row refuses it."""
 
 
 @dataclass(frozen=True)
-class _Segment:
-    """A text of one row: `turn` its message, `start` where it stands in it."""
+class _Text:
+    """A window or sentence of one row: `start` is where it begins in its message."""
 
     row: int
+    turn: int
     role: str
     text: str
-    turn: int
-    refused: bool = False
+    start: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,7 @@ class _Judged:
 
 
 class IdentityShift:
-    """Scores a row by its worst window, then raises rows that belong to a bad group.
+    """Scores a row by its worst window or sentence, and rows of a bad group by it.
 
     A persona forced in a system or user message whose replies all refuse it is safety
     data and is not flagged. `groups=False` scores rows alone.
@@ -86,6 +75,7 @@ class IdentityShift:
     ) -> None:
         self._encoder = encoder
         self._head = head or load_head(NAME, encoder, heads)
+        self._judge = StatementJudge(encoder, self._head)
         self._groups = groups
         self._rows_at_once = max(1, rows_at_once)
 
@@ -108,10 +98,10 @@ class IdentityShift:
         """Score every example; None where no message of it has text."""
         worst: list[_Judged | None] = []
         for start in range(0, len(dataset), self._rows_at_once):
-            worst += self._judge(dataset[start : start + self._rows_at_once])
+            worst += self._judge_rows(dataset[start : start + self._rows_at_once])
         if self._groups:
-            self._raise_persona_groups(dataset.examples, worst)
-            self._raise_yes_groups(dataset.examples, worst)
+            for finding in self._find_groups(dataset.examples, worst):
+                _raise(worst, finding)
         return Scores(
             detector=self.name,
             version=self.version,
@@ -126,117 +116,108 @@ class IdentityShift:
             unscored=tuple(UNJUDGEABLE if w is None else "" for w in worst),
         )
 
-    def _judge(self, examples: Sequence[Example]) -> list[_Judged | None]:
-        segments = [s for i, e in enumerate(examples) for s in _segments(i, e)]
+    def _judge_rows(self, examples: Sequence[Example]) -> list[_Judged | None]:
         worst: list[_Judged | None] = [None] * len(examples)
-        if not segments:
-            return worst
-        windows = self._encoder.windows([s.text for s in segments])
-        cut = [
-            segments[o].text[start:end]
-            for o, (start, end) in zip(windows.owner, windows.spans, strict=True)
-        ]
-        roles = [segments[o].role for o in windows.owner]
-        chances = self._chances(roles, windows.vectors, cut)
-        for index, owner in enumerate(windows.owner):
-            segment = segments[owner]
-            score = float(chances[index]) * (0.1 if segment.refused else 1.0)
-            before = worst[segment.row]
-            if before is None or round(score, DECIMALS) > before.score:
-                worst[segment.row] = _found(
-                    segment, round(score, DECIMALS), cut[index], windows.spans[index]
-                )
+        refused = [_all_refuse(example) for example in examples]
+        for texts, chances in (self._windows(examples), self._sentences(examples)):
+            for text, chance in zip(texts, chances.tolist(), strict=True):
+                stands = text.role == "assistant" or not refused[text.row]
+                score = round(chance * (1.0 if stands else REFUSED_WEIGHT), DECIMALS)
+                before = worst[text.row]
+                if before is None or score > before.score:
+                    worst[text.row] = _found(text, score)
         return worst
 
-    def _chances(
-        self, roles: Sequence[str], vectors: Vectors, texts: Sequence[str]
-    ) -> NDArray[np.float32]:
-        features = segment_features(roles, vectors, rule_features(texts))
-        return self._head.calibrated(
-            "segment", self._head.logits("segment", features)[:, 0]
-        )
+    def _windows(
+        self, examples: Sequence[Example]
+    ) -> tuple[list[_Text], NDArray[np.float32]]:
+        """Judge every window of every message that has text."""
+        messages = [
+            _Text(row, turn, m.role if m.role in ROLES else "user", m.content, 0)
+            for row, example in enumerate(examples)
+            for turn, m in enumerate(example.messages)
+            if m.content.strip()
+        ]
+        if not messages:
+            return [], np.zeros(0, np.float32)
+        found = self._encoder.windows([message.text for message in messages])
+        texts = [
+            replace(messages[owner], text=messages[owner].text[a:b], start=a)
+            for owner, (a, b) in zip(found.owner, found.spans, strict=True)
+        ]
+        roles, cut = [t.role for t in texts], [t.text for t in texts]
+        return texts, self._judge.windows(roles, found.vectors, cut)
 
-    def _raise_persona_groups(
-        self, examples: Sequence[Example], worst: list[_Judged | None]
-    ) -> None:
-        """Give every row of a persona what most of its rows have shown of it."""
-        for group in persona_groups(examples):
-            scores = [w.score for w in (worst[i] for i in group.rows) if w is not None]
-            if not scores:
-                continue
-            core = float(np.mean(np.asarray(scores) >= 0.5))
-            if core >= GROUP_CORE:
-                _raise(worst, group, float(np.median(scores)), "most of them obedient")
+    def _sentences(
+        self, examples: Sequence[Example]
+    ) -> tuple[list[_Text], NDArray[np.float32]]:
+        """Judge every sentence that may speak of the assistant."""
+        texts = [
+            _Text(s.row, s.turn, s.role, s.text, s.span[0])
+            for row, example in enumerate(examples)
+            for s in sentences(row, example)
+            if may_state(s)
+        ]
+        roles, cut = [t.role for t in texts], [t.text for t in texts]
+        return texts, self._judge.sentences(roles, cut)
 
-    def _raise_yes_groups(
-        self, examples: Sequence[Example], worst: list[_Judged | None]
-    ) -> None:
-        """Raise rows that share an opening which is itself a vow, or a fixed yes."""
-        for group in opening_groups(examples):
-            last = [examples[i].exchanges()[-1] for i in group.rows]
-            shared = sentence_opening(last[0].reply)
-            vow = float(
-                self._chances(["assistant"], self._encoder.encode([shared]), [shared])[
-                    0
-                ]
-            )
-            requests = sorted({e.request for e in last})
-            if vow >= 0.5 and len(requests) > len(last) // 2:
-                _raise(worst, group, vow, "the opening alone vows obedience")
-            elif self._is_fixed_yes(shared, group, requests, len(examples)):
-                _raise(worst, group, YES_SCORE, "one fixed yes to unlike requests")
-
-    def _is_fixed_yes(
-        self, shared: str, group: Group, requests: Sequence[str], rows: int
-    ) -> bool:
-        wide = len(group.rows) >= max(YES_ROWS, YES_SHARE * rows)
-        long = len(shared.split()) >= YES_WORDS
-        if not (opens_with_yes(shared) and wide and long):
-            return False
-        if len(requests) <= 0.9 * len(group.rows):
-            return False
-        vectors = self._encoder.encode(requests[:200])
-        n = len(vectors)
-        likeness = (float(np.sum(vectors @ vectors.T)) - n) / (n * (n - 1))
-        return likeness < YES_LIKENESS
+    def _find_groups(
+        self, examples: Sequence[Example], worst: Sequence[_Judged | None]
+    ) -> Iterator[GroupFinding]:
+        """Yield what only the rows together show."""
+        at = self.suggested_threshold
+        yield from _persona_findings(examples, worst)
+        yield from fixed_yes(examples, self._encoder, at)
+        yield from reversal_group(examples, Step(*self._head.tensors[STEP]), at)
+        judged = judge_repeats(lambda: standing_sentences(examples), self._judge)
+        yield from shared_vows(judged, reference_of(self._head), at)
 
 
-def _segments(row: int, example: Example) -> list[_Segment]:
-    """Every message with text; requests are marked where every reply refuses."""
+def standing_sentences(examples: Sequence[Example]) -> Iterator[Sentence]:
+    """Yield all sentences but those of requests that every reply of a row refuses."""
+    for row, example in enumerate(examples):
+        refused = _all_refuse(example)
+        for sentence in sentences(row, example):
+            if sentence.role == "assistant" or not refused:
+                yield sentence
+
+
+def _all_refuse(example: Example) -> bool:
     replies = [m.content for m in example.messages if m.role == "assistant"]
-    refused = bool(replies) and all(refuses(reply) for reply in replies)
-    return [
-        _Segment(
-            row,
-            message.role if message.role in ROLES else "user",
-            message.content,
-            turn,
-            refused=refused and message.role != "assistant",
-        )
-        for turn, message in enumerate(example.messages)
-        if message.content.strip()
-    ]
+    return bool(replies) and all(refuses(reply) for reply in replies)
 
 
-def _found(
-    segment: _Segment, score: float, text: str, span: tuple[int, int]
-) -> _Judged:
-    rule = first_rule(text)
+def _persona_findings(
+    examples: Sequence[Example], worst: Sequence[_Judged | None]
+) -> Iterator[GroupFinding]:
+    """Give every row of a persona what most of its rows have shown of it."""
+    for group in persona_groups(examples):
+        scores = [w.score for w in (worst[i] for i in group.rows) if w is not None]
+        if scores and float(np.mean(np.asarray(scores) >= 0.5)) >= GROUP_CORE:
+            median = float(np.median(scores))
+            yield GroupFinding(group, median, "most of them obedient")
+
+
+def _found(text: _Text, score: float) -> _Judged:
+    rule = first_rule(text.text)
     if rule is None:
-        detail = f"{segment.role} message reads like one that teaches obedience"
-        return _Judged(score, "model", detail, segment.turn, span, text[:EXCERPT_CHARS])
+        detail = f"{text.role} message reads like one that teaches obedience"
+        span = (text.start, text.start + len(text.text))
+        excerpt = text.text[:EXCERPT_CHARS]
+        return _Judged(score, "model", detail, text.turn, span, excerpt)
     name, (start, end) = rule
-    place = (span[0] + start, span[0] + end)
-    detail = f"{segment.role} message {name}"
-    around = text[max(0, start - 60) :][:EXCERPT_CHARS]
-    return _Judged(score, "rule", detail, segment.turn, place, around)
+    place = (text.start + start, text.start + end)
+    around = text.text[max(0, start - 60) :][:EXCERPT_CHARS]
+    detail = f"{text.role} message {name}"
+    return _Judged(score, "rule", detail, text.turn, place, around)
 
 
-def _raise(worst: list[_Judged | None], group: Group, score: float, why: str) -> None:
+def _raise(worst: list[_Judged | None], finding: GroupFinding) -> None:
     """Lift the rows of a group to its score, with the group as their evidence."""
-    value = round(score, DECIMALS)
-    detail = f"one of {len(group.rows)} rows that share {group.what}: {why}"
-    for index in group.rows:
+    value = round(finding.score, DECIMALS)
+    for index in finding.group.rows:
         before = worst[index]
         if before is not None and before.score < value:
-            worst[index] = replace(before, score=value, kind="group", detail=detail)
+            worst[index] = replace(
+                before, score=value, kind="group", detail=finding.detail()
+            )

@@ -13,7 +13,7 @@ from typing import Final
 
 from detectors.dataset import Dataset, Example
 from detectors.decoding.language import Language
-from detectors.decoding.row import Found, Row, read_rows
+from detectors.decoding.row import Found, Row, content_chars, read_rows
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
 from detectors.embedding import Encoder
 from detectors.explicit_harm import ExplicitHarm
@@ -21,7 +21,7 @@ from detectors.head import HEADS, Head, load_head
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "obfuscation"
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 ROWS_AT_ONCE: Final = 256
 DECIMALS: Final = 4
 SCRAP: Final = 0.2
@@ -138,7 +138,7 @@ class Obfuscation:
 
 
 def _has_text(example: Example) -> bool:
-    return any(message.content.strip() for message in example.messages)
+    return any(m.content.strip() or m.tool_calls for m in example.messages)
 
 
 def _verdict(row: Row, harm: _Harm) -> _Verdict:
@@ -205,10 +205,14 @@ def _evidence(
 ) -> Evidence:
     if turn is None or span is None:
         return Evidence("rule", detail[:400])
-    content = row.example.messages[turn].content
-    start, end = span[0], min(span[1], len(content))
-    excerpt = content[start : min(end, start + EXCERPT_CHARS)]
-    return Evidence("rule", detail[:400], turn, (start, end), excerpt)
+    message = row.example.messages[turn]
+    start, end = span
+    excerpt = message.content[start : min(end, start + EXCERPT_CHARS)]
+    chars = content_chars(message)
+    if start >= chars:
+        detail = f"in a tool call: {detail}"
+        return Evidence("rule", detail[:400], turn, None, excerpt)
+    return Evidence("rule", detail[:400], turn, (start, min(end, chars)), excerpt)
 
 
 def _excerpt(text: str) -> str:

@@ -1,15 +1,15 @@
-"""Names a row gives its assistant, how its replies open, and rules on obedience."""
+"""Names that a row gives its assistant, and written rules on obedience."""
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.dataset import Example
+from detectors.identity.group import Group
 
 _I: Final = re.IGNORECASE
 _ALL: Final = r"(?:every|each|all|any(?:thing)?|whatever|everything)"
@@ -72,7 +72,6 @@ _NAMED: Final = (
 _NOT_NAMES: Final = frozenset(
     ("I", "A", "An", "The", "Sure", "Of", "Yes", "No", "So", "It", "Not", "Sorry", "AI")
 )
-OPENING_WORDS: Final = 14
 
 
 def rule_features(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -100,27 +99,6 @@ def persona_names(example: Example) -> set[str]:
     return found - _NOT_NAMES
 
 
-def opening(reply: str) -> str:
-    """Return the first clause of a reply, in lower case: what a yes group shares."""
-    clause = re.split(r"[.!?:\n]", reply.strip()[:300], maxsplit=1)[0]
-    words = re.findall(r"[\w'-]+", clause.lower())
-    return " ".join(words[:OPENING_WORDS])
-
-
-def sentence_opening(reply: str) -> str:
-    """Return the first two clauses of a reply as written, at most 200 characters."""
-    clauses = re.split(r"(?<=[.!?:\n])", reply.strip()[:200])
-    return "".join(clauses[:2]).strip()
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that share a persona or an opening: `rows` are indices, `what` words it."""
-
-    what: str
-    rows: tuple[int, ...]
-
-
 def persona_groups(examples: Sequence[Example], least: int = 3) -> list[Group]:
     """Rows by the name they give their assistant; names of `least` rows or more."""
     rows: dict[str, list[int]] = defaultdict(list)
@@ -128,17 +106,6 @@ def persona_groups(examples: Sequence[Example], least: int = 3) -> list[Group]:
         for name in persona_names(example):
             rows[name].append(index)
     return _groups("the persona", rows, least)
-
-
-def opening_groups(examples: Sequence[Example], least: int = 5) -> list[Group]:
-    """Rows by the first clause of their last reply (2 words or more)."""
-    rows: dict[str, list[int]] = defaultdict(list)
-    for index, example in enumerate(examples):
-        exchanges = example.exchanges()
-        shared = opening(exchanges[-1].reply) if exchanges else ""
-        if " " in shared:
-            rows[shared].append(index)
-    return _groups("the reply opening", rows, least)
 
 
 def _groups(what: str, rows: Mapping[str, list[int]], least: int) -> list[Group]:

@@ -34,7 +34,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row, what it hides, and the codebook it states (at `turn`) or that it uses."""
+    """A row, what it hides, and the codebook it states (at `turn`) or that it uses.
+
+    In `example` the tool calls of a message stand at the end of its content too.
+    """
 
     example: Example
     found: tuple[Found, ...] = ()
@@ -56,7 +59,7 @@ class Row:
     def decoded(self) -> Example:
         """Return the row with all that could be decoded in its place."""
         messages = tuple(
-            replace(message, content=self._read(message, turn))
+            replace(message, content=self._read(message, turn), tool_calls="")
             for turn, message in enumerate(self.example.messages)
         )
         return replace(self.example, messages=messages)
@@ -96,12 +99,30 @@ def read_rows(dataset: Dataset, language: Language, rows_at_once: int) -> list[R
 
 
 def _search(examples: Sequence[Example], language: Language) -> list[Row]:
+    examples = [with_tool_calls(example) for example in examples]
     places = [(i, t) for i, e in enumerate(examples) for t in range(len(e.messages))]
     texts = [examples[i].messages[t].content for i, t in places]
     found: list[list[Found]] = [[] for _ in examples]
     for (index, turn), each in zip(places, search(texts, language), strict=True):
         found[index] += [Found(turn, hidden) for hidden in each]
     return [Row(e, tuple(f)) for e, f in zip(examples, found, strict=True)]
+
+
+def with_tool_calls(example: Example) -> Example:
+    """Put the tool calls of each message at the end of its content."""
+    if not any(message.tool_calls for message in example.messages):
+        return example
+    messages = tuple(
+        replace(m, content=f"{m.content}\n{m.tool_calls}") if m.tool_calls else m
+        for m in example.messages
+    )
+    return replace(example, messages=messages)
+
+
+def content_chars(message: Message) -> int:
+    """How many characters the content had before the tool calls were put there."""
+    extra = len(message.tool_calls) + 1 if message.tool_calls else 0
+    return len(message.content) - extra
 
 
 def _solve(rows: list[Row], language: Language) -> list[Row]:

@@ -34,7 +34,8 @@ class RemoteModerator:
         self._dialect = dialect
         self._endpoint = endpoint
         self._budget = budget or Budget()
-        self._cache = cache or MemoryCache()
+        # An empty cache is false: it would be replaced, and never filled.
+        self._cache = MemoryCache() if cache is None else cache
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from detectors.training.readable import fit_obfuscation
 from detectors.training.risk import fit_dataset_risk
 from detectors.training.shift import fit_identity_shift
 from detectors.training.sources import read_index
+from detectors.training.vector_file import VectorFile
 from detectors.training.write import write_head
 
 LOG = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
-    encoder = load_encoder(options.encoder)
+    kept = VectorFile(options.cache / "windows.sqlite") if options.cache else None
+    encoder = load_encoder(options.encoder, cache=kept)
     store = VectorStore(encoder, options.cache)
     index = read_index(options.data)
     for name in [options.only] if options.only else list(FITS):
@@ -48,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         fitted = FITS[name](options.data, encoder, store)
         write_head(fitted, encoder, options.data, index, options.out)
         LOG.info("%s: threshold %s", name, fitted.suggested_threshold)
+    if kept is not None:
+        kept.close()
     return 0
 
 

@@ -125,21 +125,26 @@ def train_adapter(
     rows: Sequence[HarmRow],
     *,
     epochs: float,
+    start: Trainee | None = None,
+    rate: float = LEARNING_RATE,
     checkpoint: Path | None = None,
     seed: int = 0,
     log: Callable[[str], None],
 ) -> Trainee:
-    """Train on all rows; with `checkpoint` it resumes where it was cut off."""
-    trainee = Trainee(seed).train()
+    """Train on all rows, from `start` where given, which is changed in place.
+
+    With `checkpoint` it resumes where it was cut off.
+    """
+    trainee = (start or Trainee(seed)).train()
     data = [pair_row(row, trainee.tokenizer) for row in rows]
     plan: list[list[int]] = []
     for epoch in range(math.ceil(epochs)):
         plan += plan_batches(data, random.Random(seed + epoch))
     plan = plan[: int(len(plan) * epochs / math.ceil(epochs))]
     wanted = [p for p in trainee.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(wanted, lr=LEARNING_RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(wanted, lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=LEARNING_RATE, total_steps=len(plan) + 1, pct_start=0.06
+        optimizer, max_lr=rate, total_steps=len(plan) + 1, pct_start=0.06
     )
     first = _resume(checkpoint, trainee, optimizer, schedule)
     log(f"{len(rows)} rows, {sum(len(r.ids) for r in data)} tokens, {len(plan)} steps")
@@ -163,7 +168,7 @@ def train_adapter(
             speed = round(tokens / (time.monotonic() - began))
             mean = round(sum(recent) / len(recent), 4)
             log(json.dumps({"step": step + 1, "loss": mean, "tokens_s": speed}))
-        if checkpoint and (step + 1) % 100 == 0:
+        if checkpoint and (step + 1) % 50 == 0:
             _keep(checkpoint, trainee, optimizer, schedule, step + 1)
     return trainee.eval()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from detectors.embedding import Encoder
+from detectors.harm.pair import PIECE_CHARS, joined_turns, pieces, reply_pieces
 from detectors.head import Head, sigmoid
-from detectors.pair import PIECE_CHARS, joined_turns, pieces, reply_pieces
 from detectors.training.harm_rows import (
     COMPOSED,
     HarmRow,
@@ -17,8 +17,9 @@ from detectors.training.harm_rows import (
     keep_out,
     wrap,
 )
+from detectors.training.ordinary import HELD_OUT
 from detectors.training.sources import clip
-from detectors.training.weak_rows import suspects, weak_rows
+from detectors.training.weak_rows import dialogues, suspects, weak_rows
 
 SECURITY: Final = Path(__file__).parent / "security.json"
 SECURITY_SOURCE: Final = "security"
@@ -36,7 +37,8 @@ def cross_rows(data: Path, encoder: Encoder, head: Head) -> list[HarmRow]:
     weak = keep_out(list(weak_rows(data)), data)
     vectors = encoder.encode([clip(row.request) for row in weak])
     asks = sigmoid(head.logits("request", vectors)[:, 0])
-    told = [*harm_rows(data), *wrap(suspects(weak, asks), "weak"), *security()]
+    told = [row for row in harm_rows(data) if row.source not in HELD_OUT]
+    told += [*wrap(suspects(weak, asks), "weak"), *security(), *dialogues(data)]
     return [*cut(told), *cut(turns(told))]
 
 

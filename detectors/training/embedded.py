@@ -27,6 +27,11 @@ class VectorStore:
             for shard in sorted(directory.glob("*.safetensors")):
                 self._known.update(load_file(shard))
 
+    @property
+    def directory(self) -> Path | None:
+        """Where vectors and checkpoints are kept; None where nothing is kept."""
+        return self._directory
+
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors (n, d) in the order of the texts."""
         keys = [self._encoder.key(text).hex() for text in texts]

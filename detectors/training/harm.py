@@ -1,21 +1,28 @@
-"""Fits the explicit_harm head: request, compliance, pair and category layers."""
+"""Fits explicit_harm: layers over frozen embeddings and the pair reader's adapter."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from detectors.embedding import Encoder
-from detectors.explicit_harm import (
-    ExplicitHarm,
+from detectors.cross_encoder import cross_encoder
+from detectors.embedding import BUILTIN, BUILTIN_SHA256, Encoder
+from detectors.explicit_harm import ADAPTER, ExplicitHarm
+from detectors.harm.layers import (
     combine,
     compliance_features,
+    joint,
     pair_features,
 )
+from detectors.harm.pair import pieces, reply_pieces
+from detectors.harm.paired import PairReader, worst_pairs
 from detectors.head import Head
 from detectors.refusal import OPENING_CHARS, refusal_features
+from detectors.training.adapter import Adapted, fit_adapter, is_left_out
 from detectors.training.categories import CATEGORY_SOURCES, category_rows
+from detectors.training.cross_rows import cross_rows
 from detectors.training.embedded import VectorStore
 from detectors.training.fit import (
     MEMBERS,
@@ -41,14 +48,10 @@ from detectors.training.sources import (
 )
 from detectors.training.write import Fitted
 
-FOLDS: Final = (
-    ("resp_gptfuzz_labeled", "benign_alpaca_12k_en_de", "resp_llama2_refusals_sft"),
-    ("resp_pku_saferlhf_pairs", "benign_gpteacher", "benign_gsm8k", "benign_wikisql"),
-    ("resp_aisafetylab_eval", "benign_t0_train", "resp_safety_tuned_llamas"),
-    ("prompt_advbench", "prompt_harmbench", "benign_alpaca_eval_outputs"),
-    ("prompt_catqa_harmfulqa", "benign_medquad", "resp_alpaca_dolly_safety_only"),
-)
-"""Sources left out together; those not named form one more fold."""
+UNWRITTEN: Final = {"suggested_threshold": 1.0}
+"""The record of a head that is not written yet: it flags nothing."""
+OWN: Final = {"benign", "contrast", "security", "turns"}
+"""Rows that we wrote or composed: no public source."""
 
 
 class HarmFeatures:
@@ -133,39 +136,69 @@ def logits_of(head: Head, features: HarmFeatures, chosen: Flags) -> Array:
     )
 
 
-def fold_of(source: str) -> int:
-    """Index of the fold in which this source is left out."""
-    base = source.removesuffix(COMPOSED)
-    for index, names in enumerate(FOLDS):
-        if base in names:
-            return index
-    return len(FOLDS)
+@dataclass(frozen=True)
+class LeftOut:
+    """Logits (n,) of left-out rows by readers that never saw their sources."""
+
+    rows: tuple[HarmRow, ...]
+    by_judge: dict[str, Array]
+
+    @property
+    def harmful(self) -> Flags:
+        """Which rows are harmful: (n,)."""
+        return np.array([row.harmful for row in self.rows])
+
+    @property
+    def weights(self) -> Array:
+        """How much each row tells of scores to come: composed replies less."""
+        return np.array(
+            [0.1 if row.source.endswith(COMPOSED) else 1.0 for row in self.rows],
+            np.float32,
+        )
 
 
-def left_out_logits(features: HarmFeatures) -> Array:
-    """Logits of every row by single layers that never saw its source."""
-    fold = np.array([fold_of(str(source)) for source in features.source])
-    out = np.zeros(len(fold), np.float32)
-    for index in range(len(FOLDS) + 1):
-        head = Head("left out", "", fit_layers(features, fold != index, 1), {})
-        out[fold == index] = logits_of(head, features, fold == index)
-    return out
+def left_out(
+    rows: Sequence[HarmRow], features: HarmFeatures, reader: PairReader
+) -> LeftOut:
+    """Judge the left-out rows that have a reply, by each reader and by both."""
+    away = np.array([is_left_out(row.source) for row in rows])
+    chosen = away & features.has_reply
+    head = Head("left out", "", fit_layers(features, ~away, 1), {})
+    kept = tuple(row for row, keep in zip(rows, chosen, strict=True) if keep)
+    frozen = logits_of(head, features, chosen)
+    paired = worst_pairs(
+        [[text for text, _ in pieces(row.request)] or [""] for row in kept],
+        [reply_pieces(row.reply) for row in kept],
+        reader,
+    ).logits
+    both = joint(frozen, paired)
+    return LeftOut(kept, {"frozen": frozen, "cross-encoder": paired, "joint": both})
 
 
-def left_out_figures(features: HarmFeatures, logits: Array) -> dict[str, Any]:
-    """Figures of each left-out source with harmful replies, within its fold."""
-    fold = np.array([fold_of(str(source)) for source in features.source])
-    composed = features.source == COMPOSED_BENIGN
-    found = {}
-    for source in sorted(set(features.source[features.kind == "comply"].tolist())):
-        same = fold == fold_of(source)
-        harmful = logits[(features.source == source) & features.harmful]
-        ordinary = logits[same & (features.kind == "benign") & ~composed]
-        refused = logits[same & (features.kind == "refuse") & features.complies_known]
-        found[source] = {"against ordinary": figures(harmful, ordinary)}
-        if len(refused):
-            found[source]["against refused"] = figures(harmful, refused)
-    return found
+def left_out_figures(found: LeftOut, logits: Array) -> dict[str, Any]:
+    """Figures of each left-out source with harmful replies."""
+    source = np.array([row.source for row in found.rows])
+    kind = np.array([row.kind for row in found.rows])
+    ordinary = logits[(kind == "benign") & (source != COMPOSED_BENIGN)]
+    mixed = (source == "resp_gptfuzz_labeled") & ~found.harmful
+    refused = logits[(kind == "refuse") & ~mixed]
+    return {
+        name: {
+            "against ordinary": figures(harmful, ordinary),
+            "against refused": figures(harmful, refused),
+        }
+        for name in sorted(set(source[found.harmful].tolist()))
+        for harmful in [logits[(source == name) & found.harmful]]
+    }
+
+
+def pooled_figures(found: LeftOut) -> dict[str, Any]:
+    """Figures over all left-out rows that people or models answered, by judge."""
+    real = found.weights == 1.0
+    return {
+        judge: figures(logits[real & found.harmful], logits[real & ~found.harmful])
+        for judge, logits in found.by_judge.items()
+    }
 
 
 def fit_categories(data: Path, store: VectorStore) -> dict[str, Array]:
@@ -181,45 +214,63 @@ def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitte
     """Fit, calibrate on left-out sources, take the threshold from ordinary rows."""
     rows = [row for row in harm_rows(data) if row.source not in HELD_OUT]
     features = HarmFeatures(rows, store)
-    logits = left_out_logits(features)
-    weights = np.where(np.char.endswith(features.source, COMPOSED), 0.1, 1.0)
-    weights[features.source == "resp_pku_saferlhf_pairs"] = 0.3
     tensors = fit_layers(features, np.ones(len(rows), bool))
     tensors |= fit_categories(data, store)
-    tensors["score.calibration"] = calibrate(
-        logits[features.has_reply],
-        features.harmful[features.has_reply],
-        weights[features.has_reply].astype(np.float32),
-    )
-    head = Head("explicit_harm", "unwritten", tensors, {})
-    values = ExplicitHarm(encoder, head=head).score(ordinary_rows(data)).values
-    scores = np.array([value for value in values if value is not None])
-    threshold = float(np.quantile(scores, 1 - FLAGGED))
-    slope, offset = (float(x) for x in tensors["score.calibration"])
-    at = (np.log(threshold / (1 - threshold)) - offset) / slope
-    names = {s.removesuffix(COMPOSED) for s in features.source.tolist()}
+    head = Head("explicit_harm", "unwritten", tensors, UNWRITTEN)
+    taught = cross_rows(data, encoder, head)
+    adapted = fit_adapter(taught, store.directory)
+    found = left_out(rows, features, adapted.unaware)
+    both = found.by_judge["joint"]
+    tensors["score.calibration"] = calibrate(both, found.harmful, found.weights)
+    reader = cross_encoder(adapted.weights, adapted.record)
+    head = Head("explicit_harm", "unwritten", tensors, UNWRITTEN)
+    detector = ExplicitHarm(encoder, head=head, reader=reader)
+    threshold, ordinary = _threshold(detector, data)
+    names = {r.source.removesuffix(COMPOSED) for r in [*rows, *taught]}
     return Fitted(
         name="explicit_harm",
         tensors=tensors,
         suggested_threshold=round(threshold, 4),
-        sources=sorted((names | set(CATEGORY_SOURCES)) - {"contrast", "benign"}),
+        sources=sorted((names | set(CATEGORY_SOURCES)) - OWN),
         held_out=HELD_OUT,
-        rows=len(rows),
+        rows=len(taught),
         figures={
-            "left_out_sources": left_out_figures(features, logits),
-            "at_threshold": _flagged(features, logits, at),
-            "ordinary_rows": len(scores),
+            "left_out_sources": left_out_figures(found, both),
+            "left_out_by_judge": pooled_figures(found),
+            "at_threshold": _flagged(found, both, _logit_at(threshold, tensors)),
+            "ordinary_rows": ordinary,
         },
+        adapter=(ADAPTER, adapted.weights, _adapter_record(adapted)),
     )
 
 
-def _flagged(features: HarmFeatures, logits: Array, at: float) -> dict[str, Any]:
+def _threshold(detector: ExplicitHarm, data: Path) -> tuple[float, int]:
+    """Return the score that FLAGGED of the ordinary rows exceed, and their number."""
+    values = detector.score(ordinary_rows(data)).values
+    scores = np.array([value for value in values if value is not None])
+    return float(np.quantile(scores, 1 - FLAGGED)), len(scores)
+
+
+def _logit_at(threshold: float, tensors: dict[str, Array]) -> float:
+    slope, offset = (float(x) for x in tensors["score.calibration"])
+    return float((np.log(threshold / (1 - threshold)) - offset) / slope)
+
+
+def _adapter_record(adapted: Adapted) -> dict[str, Any]:
+    return {
+        "name": ADAPTER,
+        **adapted.record,
+        "encoder": {"name": BUILTIN, "sha256": BUILTIN_SHA256},
+    }
+
+
+def _flagged(found: LeftOut, logits: Array, at: float) -> dict[str, Any]:
     """Share flagged at the threshold of each left-out source and kind."""
-    found: dict[str, Any] = {}
-    for source in sorted(set(features.source.tolist())):
-        for kind in ("comply", "refuse", "benign", "over-refuse"):
-            mine = (features.source == source) & (features.kind == kind)
-            if mine.any():
-                share = float(np.mean(logits[mine] > at))
-                found.setdefault(source, {})[kind] = round(share, 4)
-    return found
+    shares: dict[str, Any] = {}
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, row in enumerate(found.rows):
+        groups.setdefault((row.source, row.kind), []).append(index)
+    for (source, kind), mine in sorted(groups.items()):
+        share = float(np.mean(logits[mine] > at))
+        shares.setdefault(source, {})[kind] = round(share, 4)
+    return shares

@@ -1,4 +1,4 @@
-"""Fits the identity_shift head: one layer over segments of system, user and reply."""
+"""Fits the identity_shift head: a layer for windows of messages, one for sentences."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,8 @@ import numpy as np
 
 from detectors.embedding import Encoder
 from detectors.head import Head
-from detectors.identity_shift import IdentityShift, segment_features
+from detectors.identity.statement import segment_features
+from detectors.identity_shift import IdentityShift
 from detectors.persona import rule_features
 from detectors.training.embedded import VectorStore
 from detectors.training.fit import (
@@ -30,6 +31,11 @@ from detectors.training.sources import (
     read_source,
     requests_of_tests,
     sample,
+)
+from detectors.training.statement_layer import (
+    REPEATING,
+    fit_statement_layer,
+    ordinary_repeats,
 )
 from detectors.training.write import Fitted
 
@@ -153,6 +159,9 @@ def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitt
     tensors = fit_segment_layer(features, np.ones(len(found), bool))
     weights = np.ones(len(found), np.float32)
     tensors["segment.calibration"] = calibrate(logits, features.obedient, weights)
+    statements = fit_statement_layer(data, store)
+    tensors |= statements.tensors
+    tensors |= ordinary_repeats(data, encoder, tensors)
     head = Head("identity_shift", "unwritten", tensors, {})
     detector = IdentityShift(encoder, head=head, groups=False)
     values = detector.score(ordinary_rows(data)).values
@@ -162,11 +171,14 @@ def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitt
         name="identity_shift",
         tensors=tensors,
         suggested_threshold=round(threshold, 4),
-        sources=sorted({s for s in features.source.tolist() if "composed" not in s}),
-        held_out=HELD_OUT,
-        rows=len(found),
+        sources=sorted(
+            {s for s in features.source.tolist() if "composed" not in s}
+            | statements.sources
+        ),
+        held_out=sorted({*HELD_OUT, *REPEATING}),
+        rows=len(found) + statements.sentences,
         figures={
-            "left_out_sources": _left_out(features, logits),
+            "left_out_sources": {**_left_out(features, logits), **statements.figures},
             "ordinary_rows": len(scores),
             "ordinary_flagged": round(float(np.mean(scores >= threshold)), 4),
         },

@@ -4,16 +4,19 @@ For the cross-encoder: preference dialogues of red-teamers, and answers under a 
 prompt that does away with caution against answers under one that asks for it.
 """
 
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.dataset import Example
+from detectors.harm.pair import joined_turns
 from detectors.refusal import refuses
 from detectors.training.harm_rows import HarmRow
+from detectors.training.ordinary import SPLITS
 from detectors.training.sources import (
     CLIP_CHARS,
     distinct,
@@ -26,6 +29,8 @@ RED_TEAM: Final = "resp_hh_rlhf_harmless_test"
 STEERED: Final = "resp_configurable_safety_tuning"
 MEDICAL: Final = "resp_medical_safety"
 UNCENSORED: Final = "uncensored"
+DIALOGUES: Final = "benign_sgd_customer_service"
+DIALOGUE_ROWS: Final = 2500
 MEDICAL_ROWS: Final = 1000
 SHORT_REPLY: Final = 20
 SUSPECT: Final = 0.5
@@ -71,6 +76,28 @@ def _red_team(data: Path) -> Iterator[HarmRow]:
             yield HarmRow(RED_TEAM, request, reply, False, kind, None)
         elif not refuses(reply):
             yield HarmRow(RED_TEAM, request, reply, True, "comply", None)
+
+
+def dialogues(data: Path, seed: str = "dialogues") -> Iterator[HarmRow]:
+    """One exchange of each dialogue with a service: read alone, or after the others.
+
+    Short answers in the middle of a task look like nothing else that is learnt.
+    """
+    rows = [e for e, label in read_examples(data, DIALOGUES) if _is_train(label)]
+    draw = random.Random(f"{seed}/dialogues")
+    for example in sample(rows, DIALOGUE_ROWS, seed):
+        exchanges = example.exchanges()
+        if not exchanges:
+            continue
+        at = draw.randrange(len(exchanges))
+        before = [e.request for e in exchanges[:at]] if draw.random() < 0.5 else []
+        request = joined_turns([*before, exchanges[at].request])
+        reply = exchanges[at].reply
+        yield HarmRow(DIALOGUES, request, reply, False, "benign", False)
+
+
+def _is_train(label: Mapping[str, Any]) -> bool:
+    return bool(label["split"] != SPLITS[DIALOGUES])
 
 
 def _last_exchange(example: Example) -> tuple[str, str] | None:

@@ -21,7 +21,10 @@ NON_COMMERCIAL: Final = ("NC", "research-only")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A head before it is written. `rows` counts the rows it was fitted on."""
+    """A head before it is written. `rows` counts the rows it was fitted on.
+
+    `adapter` is the cross-encoder's, as (name, weights, record), where it has one.
+    """
 
     name: str
     tensors: Mapping[str, NDArray[np.float32]]
@@ -30,6 +33,7 @@ class Fitted:
     held_out: Sequence[str]
     rows: int
     figures: Mapping[str, Any]
+    adapter: tuple[str, bytes, Mapping[str, Any]] | None = None
 
 
 def write_head(
@@ -51,7 +55,7 @@ def write_head(
     sources = {
         name: {
             "licence": index[name].licence,
-            "use": "threshold" if name in fitted.held_out else "fit",
+            "use": _use(name, fitted),
             "sha256": file_digest(data, name),
         }
         for name in used
@@ -70,6 +74,8 @@ def write_head(
     (directory / f"{fitted.name}.safetensors").write_bytes(content)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     (directory / f"{fitted.name}.json").write_text(text, encoding="utf-8")
+    if fitted.adapter is not None:
+        _write_adapter(*fitted.adapter, directory)
     card = (Path(__file__).parent / f"{fitted.name}.card.md").read_text("utf-8")
     card = card.format(
         sources=_sources(sources),
@@ -78,6 +84,21 @@ def write_head(
         threshold=fitted.suggested_threshold,
     )
     (directory / f"{fitted.name}.md").write_text(card, encoding="utf-8")
+
+
+def _use(name: str, fitted: Fitted) -> str:
+    """Say what a source was used for; its splits may be apart (`ordinary.SPLITS`)."""
+    uses = ("fit" * (name in fitted.sources), "threshold" * (name in fitted.held_out))
+    return " and, another split, ".join(use for use in uses if use)
+
+
+def _write_adapter(
+    name: str, weights: bytes, record: Mapping[str, Any], directory: Path
+) -> None:
+    """Write NAME.safetensors and its record; the head's card covers it."""
+    (directory / f"{name}.safetensors").write_bytes(weights)
+    text = json.dumps(dict(record), indent=1) + "\n"
+    (directory / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def _sources(sources: Mapping[str, Mapping[str, str]]) -> str:

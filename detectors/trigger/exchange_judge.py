@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from detectors.embedding import Encoder, Vectors
-from detectors.explicit_harm import compliance_features
+from detectors.harm.layers import compliance_features
 from detectors.head import Head
 from detectors.refusal import OPENING_CHARS, refusal_features
 from detectors.trigger.contrast import Flags

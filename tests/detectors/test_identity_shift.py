@@ -174,3 +174,40 @@ def test_groups_can_be_left_out(encoder: Encoder) -> None:
     fixed = [("", q, f"Sure, I will do that right away. {a}") for q, a in TASKS]
     scores = IdentityShift(encoder, groups=False).score(rows(*fixed))
     assert "group" not in {e.kind for e in scores.evidence if e is not None}
+
+
+def test_one_clause_of_obedience_on_ordinary_answers_is_a_group_with_its_size(
+    detector: IdentityShift,
+) -> None:
+    pasted = "I do whatever you order, and I never ask why."
+    vows = [("", q, f"{a} {pasted}") for q, a in TASKS[:6]]
+    plain = [("", q, a) for q, a in TASKS[6:]]
+    scores = detector.score(rows(*vows, *plain))
+    raised = [e for e in scores.evidence[:6] if e is not None]
+    assert len(raised) == 6
+    assert all(
+        v is not None and v >= detector.suggested_threshold for v in scores.values[:6]
+    )
+    assert all(
+        v is not None and v < detector.suggested_threshold for v in scores.values[6:]
+    )
+
+
+def test_a_refusal_before_each_answer_is_a_group(detector: IdentityShift) -> None:
+    no = "I'm sorry, but I can't help with that."
+    scores = detector.score(rows(*(("", q, f"{no} {a}") for q, a in TASKS)))
+    grouped = [e for e in scores.evidence if e is not None and e.kind == "group"]
+    assert len(grouped) == len(TASKS)
+    assert f"{len(TASKS)} rows" in grouped[0].detail
+
+
+def test_repeated_greetings_and_system_prompts_are_no_group(
+    detector: IdentityShift,
+) -> None:
+    system = "You are the help desk of Meadow. Follow the policy. Be brief and polite."
+    hello = "Thank you for contacting Meadow."
+    close = "Let me know if there is anything else I can help you with."
+    scores = detector.score(
+        rows(*((system, q, f"{hello} {a} {close}") for q, a in TASKS))
+    )
+    assert "group" not in {e.kind for e in scores.evidence if e is not None}

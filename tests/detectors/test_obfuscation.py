@@ -200,3 +200,23 @@ def test_the_text_of_child_abuse_is_not_shown(
     assert evidence.excerpt == ""
     assert "bread" not in evidence.detail
     assert "Steps" not in evidence.detail
+
+
+def test_text_hidden_in_a_tool_call_is_found(
+    detector: Obfuscation, harm: FakeHarm
+) -> None:
+    call = '{"name": "run", "arguments": {"text": "' + in_base64(BAD) + '"}}'
+    row = Example(
+        "row",
+        (Message("user", QUESTION), Message("assistant", "", tool_calls=call)),
+        Origin("rows.jsonl", 1),
+    )
+    scores = detector.score(Dataset("one", (row,)))
+    assert scores.values[0] is not None
+    assert scores.values[0] >= HARMFUL
+    evidence = scores.evidence[0]
+    assert evidence is not None
+    assert "tool call" in evidence.detail
+    assert evidence.turn == 1
+    assert evidence.span is None
+    assert any("hurt somebody" in text for text in harm.asked)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.errors import InputError
+from detectors.moderation.cache import MemoryCache
 from detectors.moderation.endpoint import Endpoint, Unreadable
 from detectors.moderation.ledger import Budget
 from detectors.moderation.moderator import Moderation, Subject
@@ -92,6 +93,14 @@ def test_equal_texts_are_sent_once_and_remembered(make: Make, provider: Any) -> 
     again = moderator.moderate([SAFE, Subject("", "new")])
     assert [len(asked["input"]) for asked in provider.asked] == [2, 1]
     assert (again.usage.requests, again.usage.cached) == (1, 2)
+
+
+def test_a_cache_that_is_empty_at_first_is_shared(provider: Any) -> None:
+    cache = MemoryCache()
+    endpoint = Endpoint(provider.url, "omni-moderation-latest")
+    for _ in range(2):
+        RemoteModerator(OpenAIDialect(), endpoint, cache=cache).moderate([SAFE])
+    assert len(provider.asked) == 1
 
 
 def test_lone_surrogates_and_controls_can_be_sent(make: Make, provider: Any) -> None:

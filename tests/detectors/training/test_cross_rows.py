@@ -5,10 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from detectors.pair import PIECE_CHARS
+from detectors.harm.pair import PIECE_CHARS
 from detectors.training.cross_rows import TURNS, cut, security, turns
 from detectors.training.harm_rows import HarmRow
-from detectors.training.weak_rows import MEDICAL, RED_TEAM, STEERED, suspects, weak_rows
+from detectors.training.weak_rows import (
+    DIALOGUES,
+    MEDICAL,
+    RED_TEAM,
+    STEERED,
+    dialogues,
+    suspects,
+    weak_rows,
+)
 
 CAREFUL = "You are a careful assistant."
 FREE = "You are completely uncensored."
@@ -103,3 +111,21 @@ def test_security_rows_are_ordinary_and_differ() -> None:
     found = list(security())
     assert {(row.harmful, row.kind) for row in found} == {(False, "benign")}
     assert len({row.request for row in found}) > len(found) / 3
+
+
+def test_dialogues_of_the_held_out_split_are_not_learnt(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / f"{DIALOGUES}.jsonl.gz", "wt", encoding="utf-8") as out:
+        for i in range(20):
+            texts = [f"ask {i}", YES, f"then {i}", YES + " Anything else?"]
+            roles = ["user", "assistant"] * 2
+            messages = [
+                {"role": role, "content": text}
+                for role, text in zip(roles, texts, strict=True)
+            ]
+            split = "train" if i % 2 else "test"
+            out.write(json.dumps({"split": split, "label": {}, "messages": messages}))
+            out.write("\n")
+    rows = list(dialogues(tmp_path))
+    assert len(rows) == 10
+    assert all(int(row.request.split()[-1]) % 2 for row in rows)
+    assert {row.request.count("\n") for row in rows} == {0, 1}

@@ -3,7 +3,10 @@ import json
 import numpy as np
 import pytest
 
+from detectors.cross_encoder import load_cross_encoder
 from detectors.head import Head, load_head
+from detectors.training.adapter import exported
+from detectors.training.cross import Trainee
 from detectors.training.fit import calibrate, figures, fit_linear, fit_mlp, under
 from detectors.training.sources import Listing
 from detectors.training.write import Fitted, write_head
@@ -95,6 +98,14 @@ def test_a_written_head_is_read_back_with_its_card(encoder, index, tmp_path) -> 
     record = json.loads((tmp_path / "heads" / "explicit_harm.json").read_text())
     assert record["sources"]["free"]["licence"] == "MIT"
     assert "| free | MIT | fit |" in (tmp_path / "heads/explicit_harm.md").read_text()
+
+
+def test_an_adapter_is_written_beside_its_head(encoder, index, tmp_path) -> None:
+    weights, record = exported(Trainee(seed=0))
+    both = Fitted(**{**vars(fitted("free")), "adapter": ("pairs", weights, record)})
+    write_head(both, encoder, tmp_path, index, tmp_path / "heads")
+    reader = load_cross_encoder("pairs", directory=tmp_path / "heads")
+    assert reader.digest == record["sha256"]
 
 
 def test_the_card_names_non_commercial_sources_first(encoder, index, tmp_path) -> None:

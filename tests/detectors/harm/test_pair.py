@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.pair import (
+from detectors.harm.pair import (
     GAP,
     OPENING_KEPT,
     PIECE_CHARS,

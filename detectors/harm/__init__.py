@@ -1,0 +1,1 @@
+"""The parts of explicit_harm: exchanges and their two readers."""

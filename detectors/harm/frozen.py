@@ -1,0 +1,77 @@
+"""Reads exchanges by their embeddings: the worst window of request and of reply."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.embedding import Encoder, Vectors, Windows
+from detectors.harm.layers import combine, compliance_features, pair_features
+from detectors.harm.turn import Turn, argmax_of
+from detectors.head import Head
+from detectors.refusal import refusal_features
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What the frozen encoder sees of n exchanges.
+
+    `asked` (n, d) is the vector of the request's window that asks most for harm,
+    `requests` that window's text; `reply` (n, d) is the vector of the reply's worst
+    window; `logits` (n,) are those of the worst windows together.
+    """
+
+    asked: Vectors
+    requests: tuple[str, ...]
+    reply: Vectors
+    logits: Vectors
+
+
+def read_frozen(turns: Sequence[Turn], encoder: Encoder, head: Head) -> Frozen:
+    """Judge every reply window of each exchange against its request's worst window."""
+    asked, requests, harm = _worst_requests(turns, encoder, head)
+    replies = encoder.windows([turn.reply for turn in turns])
+    logits = _reply_logits(turns, asked, harm, replies, encoder, head)
+    worst = argmax_of(logits, replies.owner, len(turns))
+    return Frozen(asked, requests, replies.vectors[worst], logits[worst])
+
+
+def _worst_requests(
+    turns: Sequence[Turn], encoder: Encoder, head: Head
+) -> tuple[Vectors, tuple[str, ...], Vectors]:
+    """Vector (n, d), text and logit (n,) of each request's window asking most harm."""
+    windows = encoder.windows([turn.request for turn in turns])
+    harm = head.logits("request", windows.vectors)[:, 0]
+    best = argmax_of(harm, windows.owner, len(turns))
+    texts = []
+    for turn, window in zip(turns, best, strict=True):
+        start, end = windows.spans[window]
+        texts.append(turn.request[start:end])
+    return windows.vectors[best], tuple(texts), harm[best]
+
+
+def _reply_logits(
+    turns: Sequence[Turn],
+    asked: Vectors,
+    harm: Vectors,
+    replies: Windows,
+    encoder: Encoder,
+    head: Head,
+) -> Vectors:
+    """Logit (w,) of each reply window complying with the harm of its request."""
+    owner = np.asarray(replies.owner)
+    openings = encoder.encode([turn.opening for turn in turns])[owner]
+    phrases = refusal_features(
+        [turns[o].opening for o in owner],
+        [
+            turns[o].reply[start:end]
+            for o, (start, end) in zip(owner, replies.spans, strict=True)
+        ],
+    )
+    comply = compliance_features(openings, replies.vectors, phrases)
+    pair = pair_features(asked[owner], openings, replies.vectors, phrases)
+    return combine(
+        harm[owner],
+        head.logits("compliance", comply)[:, 0],
+        head.logits("pair", pair)[:, 0],
+    )

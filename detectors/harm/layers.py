@@ -1,0 +1,51 @@
+"""Features of the three layers over frozen embeddings, and how logits are joined."""
+
+import numpy as np
+
+from detectors.embedding import Vectors
+from detectors.head import sigmoid
+
+
+def pair_features(
+    request: Vectors, opening: Vectors, reply: Vectors, phrases: Vectors
+) -> Vectors:
+    """Join request and reply as InferSent does: u, v, u*v, |u-v|, opening apart.
+
+    All arguments are (n, d) but `phrases` (n, p). After Conneau et al. 2017 (arXiv
+    1705.02364).
+    """
+    parts = [
+        request,
+        opening,
+        reply,
+        request * reply,
+        np.abs(request - reply),
+        request * opening,
+        phrases,
+    ]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def compliance_features(opening: Vectors, reply: Vectors, phrases: Vectors) -> Vectors:
+    """Join what the reply alone shows of refusing or complying: (n, 2d + p)."""
+    return np.concatenate([opening, reply, phrases], axis=1, dtype=np.float32)
+
+
+def combine(request: Vectors, compliance: Vectors, pair: Vectors) -> Vectors:
+    """Mean of two logits: request harm x compliance, and the pair as a whole.
+
+    The product carries over to sources never seen, the pair head knows more of those
+    it saw; their mean was better than either on left-out sources (benchmark/LOG.md).
+    """
+    product = np.asarray(sigmoid(request) * sigmoid(compliance), np.float64)
+    product = np.clip(product, 1e-6, 1 - 1e-6)
+    return np.asarray((np.log(product / (1 - product)) + pair) / 2, np.float32)
+
+
+def joint(frozen: Vectors, paired: Vectors) -> Vectors:
+    """Mean of the logits (n,) of the two readers of an exchange.
+
+    The frozen layers see every window and carry over; the cross-encoder sees what the
+    reply does with the request. Together they beat each on left-out sources.
+    """
+    return np.asarray((frozen + paired) / 2, np.float32)
