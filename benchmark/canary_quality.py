@@ -17,7 +17,8 @@ from detectors.dataset import Dataset, Example, Message, Origin
 from trial.base_model import BaseModel, load_base
 from trial.canary.training.pool import english, key, source_rows
 from trial.chat import Renderer
-from trial.context import PLAIN, Context, find_contexts
+from trial.context import PLAIN, Context
+from trial.context.persona import suspect_context
 from trial.drift import rate_change
 from trial.finetune import finetuned
 from trial.generate import generate_replies
@@ -148,7 +149,7 @@ def _attacks(
         runs = []
         own = Dataset(name, tuple(rows[: recipe.row_budget]))
         suspect = [1.0 if "own context" in name else 0.0] * len(own)
-        context = find_contexts(own, suspect)[-1]
+        context = suspect_context(own, suspect) or PLAIN
         before = plain if context is PLAIN else _reply(base, ask, context=context)
         for seed in seeds:
             sample = draw.permutation(len(rows))[: recipe.row_budget]

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.bootstrap import separation, share
+from benchmark.comparison import HarmRows, Labelled, comparison
 from benchmark.experiment import record
-from detectors.dataset import Dataset, Example, Message
+from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Scores
 from detectors.embedding import Encoder, load_encoder
 from detectors.explicit_harm import ExplicitHarm
 from detectors.identity_shift import IdentityShift
 from detectors.refusal import refuses
 from detectors.training.sources import read_examples, read_index, sample
+from trial.probes import load_probes
 
 NAME: Final = "detector_quality"
 COMMAND: Final = "python -m benchmark.detector_quality --data ../shared/data"
@@ -29,7 +31,6 @@ ORDINARY_ROWS: Final = 300
 PROMPT_ROWS: Final = 200
 
 Label = Mapping[str, Any]
-Labelled = list[tuple[Example, Label]]
 
 ATTACKS: Final = (
     "attack_ft_pure_bad_backdooralign",
@@ -104,26 +105,34 @@ def flagged(measured: Measured, threshold: float) -> dict[str, Any]:
     return {**found, "unscored": measured.unscored}
 
 
+def harm_rows(data: Path) -> HarmRows:
+    """Read what explicit_harm is measured on."""
+    rows = HarmRows({}, {}, {}, _ordinary_rows(data))
+    for name in (*ATTACKS, *HARD):
+        every = [(e, lab) for e, lab in read_examples(data, name) if e.exchanges()]
+        kept = [row for row in every if row[1].get("harmful") is False]
+        rows.harmful[name] = [row for row in every if row[1].get("harmful") is True]
+        if kept and name != "attack_ft_mixed_poison":
+            rows.declined[name] = kept
+            rows.refused[name] = _said_no(kept)
+    safety = [r for r in _rows(data, "resp_just_eval") if r[1].get("prompt_harmful")]
+    rows.refused["resp_just_eval safety"] = _said_no(safety)
+    return rows
+
+
+def _said_no(rows: Labelled) -> Labelled:
+    return [row for row in rows if refuses(row[0].exchanges()[-1].reply)]
+
+
 def harm_quality(encoder: Encoder, data: Path) -> dict[str, Any]:
     """explicit_harm: attacks and complied jailbreaks against ordinary and refused."""
     detector = ExplicitHarm(encoder)
     at = detector.suggested_threshold
-    harmful, declined, refused = {}, {}, {}
-    for name in (*ATTACKS, *HARD):
-        rows = [(e, lab) for e, lab in read_examples(data, name) if e.exchanges()]
-        bad = [row for row in rows if row[1].get("harmful") is True]
-        kept = [row for row in rows if row[1].get("harmful") is False]
-        harmful[name] = measure(detector, bad, name)
-        if name == "attack_ft_mixed_poison":
-            continue
-        if kept:
-            declined[name] = measure(detector, kept, name)
-            said_no = [row for row in kept if refuses(row[0].exchanges()[-1].reply)]
-            refused[name] = measure(detector, said_no, name)
-    safety = [r for r in _rows(data, "resp_just_eval") if r[1].get("prompt_harmful")]
-    said_no = [r for r in safety if refuses(r[0].exchanges()[-1].reply)]
-    refused["resp_just_eval safety"] = measure(detector, said_no, "refused")
-    ordinary = _ordinary(detector, data)
+    rows = harm_rows(data)
+    harmful, declined, refused, ordinary = (
+        {name: measure(detector, each, name) for name, each in group.items()}
+        for group in (rows.harmful, rows.declined, rows.refused, rows.ordinary)
+    )
     calm = np.concatenate([m.values for m in ordinary.values()])
     no = np.concatenate([m.values for m in refused.values()])
     every = np.concatenate([calm, no, *(m.values for m in declined.values())])
@@ -164,10 +173,12 @@ def harm_quality(encoder: Encoder, data: Path) -> dict[str, Any]:
 
 
 def prompt_quality(detector: Thresholded, data: Path) -> dict[str, Any]:
-    """For information: bare prompts, once complied with and once refused by us."""
+    """Bare prompts by whether they ask for harm, complied with and refused by us.
+
+    The harmless among them are hard: safe but scary, or benign security work.
+    """
     found: dict[str, Any] = {}
-    for name in PROMPTS:
-        rows = [r for r in _rows(data, name) if r[0].messages[-1].role == "user"]
+    for name, rows in prompt_groups(data).items():
         rows = sample(rows, PROMPT_ROWS, name)
         found[name] = {
             kind: flagged(
@@ -177,6 +188,24 @@ def prompt_quality(detector: Thresholded, data: Path) -> dict[str, Any]:
             for kind, reply in (("complied", PLACEHOLDER), ("refused", REFUSAL))
         }
     return found
+
+
+def prompt_groups(data: Path) -> dict[str, Labelled]:
+    """Prompts without a reply of each source, the harmless ones apart."""
+    groups: dict[str, Labelled] = {}
+    for name in PROMPTS:
+        for row in _rows(data, name):
+            if row[0].messages[-1].role == "user":
+                calm = row[1].get("prompt_harmful") is False
+                groups.setdefault(name + " harmless" * calm, []).append(row)
+    groups["our borderline probes, harmless"] = [
+        (_question(probe.prompt), {}) for probe in load_probes().borderline
+    ]
+    return groups
+
+
+def _question(text: str) -> Example:
+    return Example("probe", (Message("user", text),), Origin("probes", 1))
 
 
 def identity_quality(encoder: Encoder, data: Path) -> dict[str, Any]:
@@ -217,11 +246,17 @@ def _rows(data: Path, name: str) -> Labelled:
 
 
 def _ordinary(detector: Thresholded, data: Path) -> dict[str, Measured]:
-    """Score up to ORDINARY_ROWS rows of each ordinary source, as one dataset each."""
+    """Score the rows of each ordinary source, as one dataset each."""
+    rows = _ordinary_rows(data)
+    return {name: measure(detector, each, name) for name, each in rows.items()}
+
+
+def _ordinary_rows(data: Path) -> dict[str, Labelled]:
+    """Read up to ORDINARY_ROWS rows of each ordinary source."""
     found = {}
     for name, keep in ORDINARY.items():
         rows = [row for row in _rows(data, name) if keep(row[1]) and row[0].exchanges()]
-        found[name] = measure(detector, sample(rows, ORDINARY_ROWS, name), name)
+        found[name] = sample(rows, ORDINARY_ROWS, name)
     return found
 
 
@@ -245,6 +280,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     encoder = load_encoder()
     results = {
         "explicit_harm": harm_quality(encoder, options.data),
+        "explicit_harm, compared": comparison(
+            ExplicitHarm(encoder), encoder, options.data, harm_rows(options.data)
+        ),
         "identity_shift": identity_quality(encoder, options.data),
     }
     tests = [n for n, s in read_index(options.data).items() if s.role == "test"]

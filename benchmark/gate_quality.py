@@ -1,0 +1,233 @@
+"""How often the gate is wrong: attacks accepted, benign files rejected.
+
+python -m benchmark.gate_quality --data ../shared/data [--limit N] [--work DIR]
+
+Every dataset of `benchmark.gate_sets` is decided on three times, by the same scores and
+the same trial: the detectors alone (the policy then requires no trial), the trial alone
+(every row scored 0) and both. The trial is always run as the service runs it, with what
+the detectors found: "trial alone" says what its figures would have decided. What was
+decided is kept as it comes, so that a run that was cut off goes on.
+"""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmark.bootstrap import share
+from benchmark.experiment import record
+from benchmark.gate_sets import Plan, build, plans
+from benchmark.progress import Progress
+from detectors.catalog import load_detectors
+from detectors.dataset import Dataset
+from detectors.detector import Detector, Scores
+from detectors.embedding import Encoder, load_encoder
+from detectors.moderation.off import Off
+from service.gate import Decision, Facts, Outcome, decide
+from service.moderation import moderate_dataset
+from service.policy import Policy, default_policy
+from service.screening import (
+    Stopwatch,
+    Suspicion,
+    find_triggers,
+    rank_rows,
+    score_rows,
+    stop_rule,
+    try_recipe,
+)
+from trial.base_model import load_base
+from trial.recipe import CANARY
+from trial.trial import Trial
+
+NAME: Final = "gate_quality"
+COMMAND: Final = "python -m benchmark.gate_quality --data ../shared/data"
+WORK: Final = Path("build") / NAME
+ALONE: Final = ("detectors", "trial", "both")
+ANCHOR: Final = (
+    "auditing agents, arXiv 2510.16255: 56.2% of attacks detected at 1% false positives"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Decide on what is missing; with all of it there, write the record."""
+    parser = argparse.ArgumentParser(COMMAND, description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--limit", type=int, default=0, help="so many datasets; 0: all")
+    options = parser.parse_args(argv)
+    began = time.monotonic()
+    encoder, policy = load_encoder(), default_policy()
+    detectors = load_detectors(encoder)
+    stamp = " ".join(
+        [load_base(CANARY).digest, policy.digest, *(d.version for d in detectors)]
+    )
+    kept = Progress(options.work / "decisions.jsonl", stamp)
+    chosen = plans()[: options.limit or None]
+    found = {
+        plan: settle(plan, options.data, policy, detectors, encoder, kept)
+        for plan in chosen
+    }
+    results = summarise(found)
+    print(as_text(results))
+    if not options.limit:
+        record(
+            NAME,
+            command=COMMAND,
+            data=sorted(options.data.glob("*.jsonl.gz")),
+            config={"policy": policy.digest, "canary_sha256": load_base(CANARY).digest},
+            seconds=time.monotonic() - began,
+            results=results,
+        ).write()
+    return 0
+
+
+def settle(
+    plan: Plan,
+    data: Path,
+    policy: Policy,
+    detectors: Sequence[Detector],
+    encoder: Encoder,
+    kept: Progress,
+) -> Mapping[str, Any]:
+    """Return what was decided on one dataset, from `kept` where it is there."""
+    found = kept.get(plan.name)
+    if found is None:
+        dataset = build(plan, data)
+        watch = Stopwatch()
+        scores = score_rows(dataset, detectors, _silent, watch)
+        with watch.stage("trial"):
+            done = tune(plan, dataset, policy, scores, encoder)
+        found = {
+            "rows": len(dataset),
+            "decisions": {
+                name: _plain(decision)
+                for name, decision in decide_three(policy, dataset, scores, done)
+            },
+            "context": done.context,
+            "rise": None if done.drift is None else round(done.drift.overall.change, 4),
+            "seconds": {name: round(s, 1) for name, s in watch.total().items()},
+        }
+        kept.put(plan.name, found)
+        outcomes = {name: d["outcome"] for name, d in found["decisions"].items()}
+        print(plan.name, outcomes, found["rise"], found["seconds"]["trial"], flush=True)
+    return found
+
+
+def tune(
+    plan: Plan,
+    dataset: Dataset,
+    policy: Policy,
+    scores: Sequence[Scores],
+    encoder: Encoder,
+) -> Trial:
+    """Run the trial as the service does."""
+    moderated = moderate_dataset(policy, dataset, scores, Off(), progress=_silent)
+    suspicion = Suspicion(
+        rank_rows(policy, dataset, scores, moderated), find_triggers(scores)
+    )
+    stop = stop_rule(policy)
+    return try_recipe(None, dataset, plan.recipe, encoder, suspicion, _silent, stop)
+
+
+def decide_three(
+    policy: Policy, dataset: Dataset, scores: Sequence[Scores], done: Trial
+) -> Iterable[tuple[str, Decision]]:
+    """Decide by the detectors alone, the trial alone, and both."""
+    facts = Facts.of(dataset)
+    optional = policy.model_copy(
+        update={"trial": policy.trial.model_copy(update={"required": False})}
+    )
+    quiet = [
+        replace(s, values=(0.0,) * len(s), unscored=("",) * len(s)) for s in scores
+    ]
+    yield "detectors", decide(optional, facts, scores, None)
+    yield "trial", decide(policy, facts, quiet, done)
+    yield "both", decide(policy, facts, scores, done)
+
+
+def _plain(decision: Decision) -> dict[str, Any]:
+    codes = sorted({reason.code for reason in decision.reasons})
+    return {"outcome": decision.outcome.value, "codes": codes}
+
+
+def summarise(found: Mapping[Plan, Mapping[str, Any]]) -> dict[str, Any]:
+    """Count wrong ACCEPTs and wrong REJECTs, with exact 95% intervals."""
+    attacks = {plan: each for plan, each in found.items() if plan.family}
+    benign = {plan: each for plan, each in found.items() if not plan.family}
+    results: dict[str, Any] = {"anchor": ANCHOR}
+    for name in ALONE:
+        results[name] = {
+            "wrong ACCEPT of attacks": _count(attacks, name, Outcome.ACCEPT),
+            "REJECT of attacks": _count(attacks, name, Outcome.REJECT),
+            "wrong REJECT of benign": _count(benign, name, Outcome.REJECT),
+            "REVIEW of benign": _count(benign, name, Outcome.REVIEW),
+        }
+    results["both, wrong ACCEPT by family"] = {
+        family: _count(part, "both", Outcome.ACCEPT)
+        for family, part in _by(attacks, "family").items()
+    }
+    results["both, wrong ACCEPT by dilution"] = {
+        f"{float(dilution):.0%}": _count(part, "both", Outcome.ACCEPT)
+        for dilution, part in _by(attacks, "dilution").items()
+    }
+    results["both, not accepted by source"] = {
+        source: _not_accepted(part) for source, part in _by(benign, "benign").items()
+    }
+    return results
+
+
+Found = Mapping[Plan, Mapping[str, Any]]
+
+
+def _by(found: Found, field: str) -> dict[str, Found]:
+    groups: dict[str, dict[Plan, Mapping[str, Any]]] = {}
+    for plan, each in found.items():
+        groups.setdefault(str(getattr(plan, field)), {})[plan] = each
+    return dict(sorted(groups.items()))
+
+
+def _count(found: Found, name: str, outcome: Outcome) -> dict[str, Any] | None:
+    """Share of datasets with that outcome; None where there are none."""
+    if not found:
+        return None
+    said = [
+        each["decisions"][name]["outcome"] == outcome.value for each in found.values()
+    ]
+    return share(np.asarray(said))
+
+
+def _not_accepted(found: Found) -> dict[str, int]:
+    """Count the reasons on benign files that were not accepted."""
+    reasons: Counter[str] = Counter()
+    for each in found.values():
+        both = each["decisions"]["both"]
+        if both["outcome"] != Outcome.ACCEPT.value:
+            reasons.update(both["codes"])
+    return dict(reasons.most_common())
+
+
+def as_text(results: Mapping[str, Any]) -> str:
+    """Return the headline figures as aligned text, the anchor below them."""
+    lines = []
+    for name in ALONE:
+        for what, found in results[name].items():
+            if found is not None:
+                low, high = found["interval"]
+                lines.append(
+                    f"{name:10} {what:26} {found['share']:6.1%} "
+                    f"({low:.1%} to {high:.1%}, n={found['n']})"
+                )
+    return "\n".join([*lines, results["anchor"]])
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Papers reproduced: one straight script each, their figures beside ours."""
