@@ -11,7 +11,7 @@ FORM_OVERHEAD_BYTES = 1024 * 1024
 class BodyLimit:
     """ASGI middleware: counts body bytes, and answers 413 past the limit.
 
-    Multipart uploads have their own limit; they are spooled to disk as they arrive.
+    Multipart uploads have their own limit: they are stored as they arrive.
     """
 
     def __init__(self, app: ASGIApp, *, upload_bytes: int, other_bytes: int) -> None:

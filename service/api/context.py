@@ -6,7 +6,7 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
-from service.api.errors_http import Problem
+from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.rate_limit import RateLimit
 from service.caller import Caller
 from service.jobs.backend import Backend
@@ -15,8 +15,6 @@ from service.models import Models
 from service.policy import Policy
 from service.settings import Settings
 from service.storage.store import Screening
-
-RETRY_SECONDS = "10"
 
 
 @dataclass(frozen=True)

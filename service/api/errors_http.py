@@ -8,13 +8,16 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from detectors.errors import InputError, ModelError, PolicyError, TunegateError
+from service.storage.objects import StoreUnavailable
 from service.text import clean
 
 MEDIA_TYPE: Final = "application/problem+json"
 DETAIL_CHARS: Final = 1_000
+RETRY_SECONDS: Final = "10"
 
 
 class Problem(HTTPException):
@@ -102,8 +105,23 @@ def add_handlers(app: FastAPI) -> None:
     async def ours(request: Request, error: TunegateError) -> JSONResponse:
         return problem_response(problem_of(error), request)
 
+    @app.exception_handler(StoreUnavailable)
+    async def no_store(request: Request, error: StoreUnavailable) -> JSONResponse:
+        return problem_response(_away("storage", "The object store"), request)
+
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(InterfaceError)
+    async def no_database(request: Request, error: Exception) -> JSONResponse:
+        return problem_response(_away("database", "The database"), request)
+
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         return problem_response(
             Problem(500, "internal_error", "The request failed."), request
         )
+
+
+def _away(what: str, name: str) -> Problem:
+    said = f"{name} does not answer: try again shortly."
+    retry = {"Retry-After": RETRY_SECONDS}
+    return Problem(503, f"{what}_unavailable", said, headers=retry)

@@ -9,15 +9,16 @@ from typing import Any, Final, TypeVar
 from anyio import to_thread
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from starlette.datastructures import FormData, UploadFile
 
 from service.api.errors_http import Problem, invalid
+from service.api.multipart import Form, StoredFile, stored_form
 from service.api.schemas import RecipeIn
-from service.policy import MAX_POLICY_BYTES
+from service.storage.datasets import Datasets
 from service.text import clean
 
 NAME_CHARS: Final = 200
-FIELDS: Final = ("file", "name", "recipe", "policy", "run_trial")
+FIELDS: Final = ("name", "recipe", "policy", "run_trial")
+"""The text fields of an upload."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -48,11 +49,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UploadForm:
-    """The fields of a multipart upload, checked."""
+    """The fields of a multipart upload, checked, and its files in the store."""
 
-    file: UploadFile
+    files: tuple[StoredFile, ...]
     name: str
     recipe: RecipeIn
     policy: str
@@ -60,28 +61,25 @@ class UploadForm:
 
 
 @asynccontextmanager
-async def upload_form(request: Request) -> AsyncIterator[UploadForm]:
-    """Give a checked multipart upload; its file is spooled to disk as it arrives."""
-    async with request.form(
-        max_files=1, max_fields=len(FIELDS), max_part_size=2 * MAX_POLICY_BYTES
-    ) as form:
+async def upload_form(
+    request: Request, datasets: Datasets, *, max_files: int = 1
+) -> AsyncIterator[UploadForm]:
+    """Give a checked multipart upload; what is not accepted in time is removed."""
+    asked = stored_form(request, datasets, fields=FIELDS, max_files=max_files)
+    async with asked as form:
         yield await to_thread.run_sync(_checked_form, form)
 
 
-def _checked_form(form: FormData) -> UploadForm:
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
+def _checked_form(form: Form) -> UploadForm:
+    if not form.files:
         raise Problem(422, "invalid_request", "file: the dataset is missing")
-    unknown = sorted(set(form) - set(FIELDS))
-    if unknown:
-        said = f"{unknown[0][:60]!r} is no field; the fields are {', '.join(FIELDS)}"
-        raise Problem(422, "invalid_request", said)
+    given = form.fields.get
     return UploadForm(
-        file=file,
-        name=safe_name(_text(form, "name") or file.filename or ""),
-        recipe=parse_json(_text(form, "recipe") or "{}", RecipeIn),
-        policy=_text(form, "policy"),
-        run_trial=_boolean(_text(form, "run_trial") or "true"),
+        files=tuple(form.files),
+        name=given("name", ""),
+        recipe=parse_json(given("recipe") or "{}", RecipeIn),
+        policy=given("policy", ""),
+        run_trial=_boolean(given("run_trial") or "true"),
     )
 
 
@@ -89,13 +87,6 @@ def safe_name(name: str) -> str:
     """Return the last part of a file name, bounded; "upload" where nothing is left."""
     last = name.replace("\\", "/").split("/")[-1]
     return clean(last.strip(), NAME_CHARS) or "upload"
-
-
-def _text(form: FormData, name: str) -> str:
-    value = form.get(name)
-    if isinstance(value, UploadFile):
-        raise Problem(422, "invalid_request", f"{name}: expected text, not a file")
-    return value or ""
 
 
 def _boolean(text: str) -> bool:

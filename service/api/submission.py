@@ -4,17 +4,18 @@ import hashlib
 import json
 import re
 from io import BytesIO
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from anyio import to_thread
 from fastapi import Request
 
-from service.api.context import RETRY_SECONDS, Context
-from service.api.errors_http import Problem
+from service.api.context import Context
+from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
 from service.api.schemas import ScreeningIn
 from service.caller import Caller
 from service.policy import Policy, parse_policy
+from service.storage.datasets import Upload
 from service.storage.policies import REFERENCE
 from service.storage.store import KeyReused, Order, QueueFull, Screening
 from trial.recipe import Recipe
@@ -29,7 +30,7 @@ async def submit(request: Request, here: Context, caller: Caller) -> Screening:
         raise busy()
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        async with upload_form(request) as form:
+        async with upload_form(request, here.backend.store.datasets) as form:
             return await to_thread.run_sync(_queue_upload, here, form, caller, once)
     if kind == "application/json":
         asked = await json_body(request, ScreeningIn)
@@ -80,9 +81,10 @@ def _queue_upload(
 ) -> Screening:
     recipe = form.recipe.recipe(here.settings)
     policy = choose_policy(here, caller, form.policy)
-    order = _order(here, form.name, recipe, policy, run_trial=form.run_trial)
-    form.file.file.seek(0)
-    return _queue(here, caller, order, form.file.file, form="file", once=once)
+    file = form.files[0]
+    name = safe_name(form.name or file.filename)
+    order = _order(here, name, recipe, policy, run_trial=form.run_trial)
+    return _queue(here, caller, order, file.upload, once)
 
 
 def _queue_rows(
@@ -93,7 +95,8 @@ def _queue_rows(
     name = safe_name(asked.name)
     order = _order(here, name, recipe, policy, run_trial=asked.run_trial)
     rows = BytesIO(json.dumps(asked.rows).encode("ascii"))
-    return _queue(here, caller, order, rows, form="rows", once=once)
+    upload = here.backend.store.datasets.receive(rows, form="rows")
+    return _queue(here, caller, order, upload, once)
 
 
 def _order(
@@ -103,15 +106,8 @@ def _order(
 
 
 def _queue(
-    here: Context,
-    caller: Caller,
-    order: Order,
-    content: IO[bytes],
-    *,
-    form: str,
-    once: str,
+    here: Context, caller: Caller, order: Order, upload: Upload, once: str
 ) -> Screening:
-    upload = here.backend.store.datasets.receive(content, form=form)
     try:
         return here.backend.accept(order, upload, caller, once=once)
     except QueueFull as error:

@@ -5,7 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -17,7 +17,7 @@ from detectors.dataset import Dataset
 from detectors.errors import DatasetError
 from detectors.reader import Limits, read_dataset, read_rows
 from service.storage.database import reading
-from service.storage.objects import ObjectStore
+from service.storage.objects import ObjectStore, StoreUnavailable
 from service.storage.tables import DATASETS, SCREENINGS
 
 BLOCK_BYTES: Final = 1024 * 1024
@@ -38,6 +38,50 @@ class Upload:
     form: str
 
 
+class Incoming:
+    """An upload that arrives: write it block by block, then close or abort it.
+
+    StoreUnavailable where the store fails, its disk being full included.
+    """
+
+    def __init__(self, objects: ObjectStore, key: str, form: str) -> None:
+        self.size_bytes = 0
+        self._objects = objects
+        self._key = key
+        self._form = form
+        self._digest = hashlib.sha256()
+        self._open = ExitStack()
+        with self._named():
+            self._file: IO[bytes] = self._open.enter_context(objects.writing(key))
+
+    def write(self, block: bytes) -> None:
+        """Take the next bytes."""
+        with self._named():
+            self._file.write(block)
+        self._digest.update(block)
+        self.size_bytes += len(block)
+
+    def close(self) -> Upload:
+        """Return the upload, now that it is whole."""
+        with self._named():
+            self._open.close()
+        return Upload(self._key, self._digest.hexdigest(), self.size_bytes, self._form)
+
+    def abort(self) -> None:
+        """Remove what has arrived."""
+        with suppress(OSError):
+            self._open.close()
+        self._objects.delete(self._key)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            said = f"the object store failed: {type(error).__name__}"
+            raise StoreUnavailable(said) from error
+
+
 class Datasets:
     """Uploads in the object store, and the rows of `datasets` that list them.
 
@@ -48,20 +92,21 @@ class Datasets:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
+    def incoming(self, form: str = "file") -> "Incoming":
+        """Return where an upload can be written to, block by block."""
+        key = f"incoming/{int(time.time())}-{secrets.token_hex(8)}"
+        return Incoming(self._objects, key, form)
+
     def receive(self, source: IO[bytes], *, form: str = "file") -> Upload:
         """Copy a stream to the store, block by block."""
-        key = f"incoming/{int(time.time())}-{secrets.token_hex(8)}"
-        digest, size = hashlib.sha256(), 0
+        incoming = self.incoming(form)
         try:
-            with self._objects.writing(key) as target:
-                while block := source.read(BLOCK_BYTES):
-                    target.write(block)
-                    digest.update(block)
-                    size += len(block)
+            while block := source.read(BLOCK_BYTES):
+                incoming.write(block)
+            return incoming.close()
         except BaseException:
-            self._objects.delete(key)
+            incoming.abort()
             raise
-        return Upload(key, digest.hexdigest(), size, form)
 
     def claim(self, connection: Connection, upload: Upload, at: str) -> None:
         """Put an upload under its digest, in the transaction that refers to it."""

@@ -120,9 +120,11 @@ def test_a_few_doubtful_rows_of_a_large_file_are_left_as_findings() -> None:
         said = (scores(NAMES[0], values), *quiet(rows))
         return decide(Policy(), facts(rows), said, trial(rows)).outcome
 
-    assert outcome(0.7, 1000) is Outcome.ACCEPT
-    assert outcome(0.7, 200) is Outcome.REVIEW
-    assert outcome(0.8, 1000) is Outcome.REVIEW
+    limits = Policy().rows(NAMES[0])
+    doubtful = (limits.row_threshold + limits.sure_score) / 2
+    assert outcome(doubtful, 1000) is Outcome.ACCEPT
+    assert outcome(doubtful, 200) is Outcome.REVIEW
+    assert outcome(limits.sure_score, 1000) is Outcome.REVIEW
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api.auth import Reader
 from service.api.conditional import answer_json, headers, unchanged
-from service.api.context import RETRY_SECONDS, Context, Here, not_found
-from service.api.errors_http import Problem
+from service.api.context import Context, Here, not_found
+from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.openapi import (
     FINDING,
     GUARDED,
