@@ -34,7 +34,7 @@ from benchmark.dataset_sets import (
 )
 from benchmark.experiment import record
 from benchmark.progress import Progress
-from benchmark.row_memo import RowMemo
+from benchmark.row_memo import ROWS_ALONE, RowMemo
 from detectors.catalog import load_detectors, suggested_thresholds
 from detectors.dataset import Dataset
 from detectors.dataset_risk import Reference, dataset_risk, load_reference
@@ -49,8 +49,6 @@ BENIGN_FILES: Final = 200
 FALSE_ALARMS: Final = 0.01
 ANCHOR: Final = 0.562
 """Auditing agents at 1% false positives (arXiv 2510.16255)."""
-ROWS_ALONE: Final = ("explicit_harm",)
-"""Detectors whose score of a row does not depend on the other rows."""
 LEAST_P: Final = 1e-300
 AT_LEAST: Final = 0.02
 

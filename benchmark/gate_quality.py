@@ -6,7 +6,8 @@ Every dataset of `benchmark.gate_sets` is decided on three times, by the same sc
 the same trial: the detectors alone (the policy then requires no trial), the trial alone
 (every row scored 0) and both. The trial is always run as the service runs it, with what
 the detectors found: "trial alone" says what its figures would have decided. What was
-decided is kept as it comes, so that a run that was cut off goes on.
+decided is kept as it comes, so that a run that was cut off goes on. `--limit` takes the
+first plans, the smaller files, and the record says how many of all they are.
 """
 
 import argparse
@@ -23,11 +24,13 @@ from benchmark.bootstrap import share
 from benchmark.experiment import record
 from benchmark.gate_sets import Plan, build, plans
 from benchmark.progress import Progress
+from benchmark.row_memo import ROWS_ALONE, RowMemo
 from detectors.catalog import load_detectors
 from detectors.dataset import Dataset
 from detectors.detector import Detector, Scores
 from detectors.embedding import Encoder, load_encoder
 from detectors.moderation.off import Off
+from detectors.training.vector_file import VectorFile
 from service.gate import Decision, Facts, Outcome, decide
 from service.moderation import moderate_dataset
 from service.policy import Policy, default_policy
@@ -61,8 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=0, help="so many datasets; 0: all")
     options = parser.parse_args(argv)
     began = time.monotonic()
-    encoder, policy = load_encoder(), default_policy()
-    detectors = load_detectors(encoder)
+    options.work.mkdir(parents=True, exist_ok=True)
+    windows = VectorFile(options.work / "windows.sqlite")
+    encoder, policy = load_encoder(cache=windows), default_policy()
+    detectors = [
+        RowMemo(each, options.work / "rows.sqlite") if each.name in ROWS_ALONE else each
+        for each in load_detectors(encoder)
+    ]
     stamp = " ".join(
         [load_base(CANARY).digest, policy.digest, *(d.version for d in detectors)]
     )
@@ -72,17 +80,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan: settle(plan, options.data, policy, detectors, encoder, kept)
         for plan in chosen
     }
+    windows.close()
     results = summarise(found)
     print(as_text(results))
-    if not options.limit:
-        record(
-            NAME,
-            command=COMMAND,
-            data=sorted(options.data.glob("*.jsonl.gz")),
-            config={"policy": policy.digest, "canary_sha256": load_base(CANARY).digest},
-            seconds=time.monotonic() - began,
-            results=results,
-        ).write()
+    record(
+        NAME,
+        command=COMMAND,
+        data=sorted(options.data.glob("*.jsonl.gz")),
+        config={
+            "policy": policy.digest,
+            "canary_sha256": load_base(CANARY).digest,
+            "datasets": len(found),
+            "of_planned": len(plans()),
+        },
+        seconds=time.monotonic() - began,
+        results=results,
+    ).write()
     return 0
 
 

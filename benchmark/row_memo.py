@@ -4,9 +4,13 @@ import hashlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from detectors.dataset import Dataset, Example
 from detectors.detector import Detector, Scores
+
+ROWS_ALONE: Final = ("explicit_harm",)
+"""Detectors whose score of a row does not depend on the other rows."""
 
 
 class RowMemo:
