@@ -274,16 +274,15 @@ def _write(path: Path, text: str) -> None:
 
 def run_serve(options: argparse.Namespace) -> int:
     """Serve the HTTP API until stopped."""
-    import uvicorn
-
     from service.api.app import create_app
+    from service.api.server import serve
     from service.settings import load_settings
 
     given = {"host": options.host, "port": options.port}
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(**chosen)
     app = create_app(settings)
-    uvicorn.run(app, host=settings.host, port=settings.port)
+    serve(app, settings)
     if not getattr(app.state, "drained", True):
         os._exit(0)  # a step that cannot be interrupted: another process repeats it
     return 0

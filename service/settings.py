@@ -76,7 +76,10 @@ class Settings(BaseSettings):
         default=1_000_000, ge=1, description="Most characters of a row."
     )
     scan_max_rows: int = Field(
-        default=100, ge=1, description="Most rows of one POST /v1/scan."
+        default=100,
+        ge=0,
+        description="Most rows of one POST /v1/scan; 0: no scans, and a process "
+        "without queues then loads no models.",
     )
     requests_per_minute: int = Field(
         default=0,

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
@@ -22,23 +23,25 @@ from service.api.routes import (
     screenings,
     webhooks,
 )
-from service.jobs.backend import open_backend
-from service.jobs.worker_command import make_worker
-from service.models import Models
+from service.jobs.backend import Backend, open_backend
 from service.moderator import check_moderator
 from service.policy import load_policy
-from service.screening import TrialRunner
 from service.settings import Settings
 
 DESCRIPTION = """Screens a proposed fine-tuning dataset and gates the job on measured \
+
+if TYPE_CHECKING:  # they import torch
+    from service.jobs.worker import Worker
+    from service.models import Models
+    from service.screening import TrialRunner
 safety drift. Errors are RFC 9457 problem+json with a stable `code`."""
 
 
 def create_app(
     settings: Settings,
     *,
-    load: Callable[[], Models] | None = None,
-    runner: TrialRunner | None = None,
+    load: "Callable[[], Models] | None" = None,
+    runner: "TrialRunner | None" = None,
 ) -> FastAPI:
     """Return the app. `load` and `runner` replace the models and the trial.
 
@@ -51,7 +54,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         backend = await to_thread.run_sync(open_backend, settings)
-        worker = make_worker(backend, load=load, runner=runner)
+        worker = await to_thread.run_sync(_make_worker, backend, load, runner)
         app.state.context = Context(
             settings,
             policy,
@@ -60,9 +63,11 @@ def create_app(
             CapacityLimiter(1),
             RateLimit(settings.requests_per_minute),
         )
-        await to_thread.run_sync(worker.start)
+        if worker is not None:
+            await to_thread.run_sync(worker.start)
         yield
-        app.state.drained = await to_thread.run_sync(worker.stop)
+        if worker is not None:
+            app.state.drained = await to_thread.run_sync(worker.stop)
         backend.close()
 
     app = FastAPIOffline(  # the pages of /docs without a content delivery network
@@ -81,3 +86,20 @@ def create_app(
     )
     app.add_middleware(RequestHeaders)
     return app
+    app.state.stopping = False
+
+
+def _make_worker(
+    backend: Backend,
+    load: "Callable[[], Models] | None",
+    runner: "TrialRunner | None",
+) -> "Worker | None":
+    """Return a worker; None where this process neither works on queues nor scans.
+
+    Such a process imports neither torch nor models, and stays small.
+    """
+    if not backend.settings.queues and not backend.settings.scan_max_rows:
+        return None
+    from service.jobs.worker_command import make_worker
+
+    return make_worker(backend, load=load, runner=runner)

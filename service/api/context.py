@@ -1,7 +1,7 @@
 """Context: what every HTTP route needs, made once for each app."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
@@ -10,30 +10,38 @@ from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.rate_limit import RateLimit
 from service.caller import Caller
 from service.jobs.backend import Backend
-from service.jobs.worker import Worker
-from service.models import Models
 from service.policy import Policy
 from service.settings import Settings
 from service.storage.store import Screening
+
+if TYPE_CHECKING:  # they import torch
+    from service.jobs.worker import Worker
+    from service.models import Models
 
 
 @dataclass(frozen=True)
 class Context:
     """Settings, default policy, backend and worker of one app.
 
-    `rates` says who asks too often. `scans` admits one scan at a time: more would only
-    slow each other down.
+    `worker` is None where the process neither works on queues nor scans. `rates` says
+    who asks too often. `scans` admits one scan at a time: more would only slow each
+    other down.
     """
 
     settings: Settings
     policy: Policy
     backend: Backend
-    worker: Worker
+    worker: "Worker | None"
     scans: CapacityLimiter
     rates: RateLimit
 
-    def models(self) -> Models:
-        """Return the loaded models; 503 while they load or where they cannot."""
+    def models(self) -> "Models | None":
+        """Return the loaded models; 503 while they load or where they cannot.
+
+        None in a process that needs none.
+        """
+        if self.worker is None:
+            return None
         if self.worker.models is not None:
             return self.worker.models
         if self.worker.fault:

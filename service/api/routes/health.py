@@ -24,6 +24,8 @@ READY = {"status": "ready", "models": {"detector.explicit_harm": "1-5d41402a"}}
 async def readyz(here: Here) -> ReadyOut:
     """Say which models are loaded; 503 until they are."""
     models = here.models()
+    if models is None:
+        return ReadyOut(status="ready", models={})
     names = {f"encoder.{models.encoder.name}": models.encoder.digest}
     names |= {f"detector.{each.name}": each.version for each in models.detectors}
     return ReadyOut(status="ready", models=names)

@@ -34,9 +34,7 @@ from service.api.schemas import (
     PolicyPage,
 )
 from service.api.submission import choose_policy
-from service.jobs.dry_run import decide_again
 from service.policy import parse_policy
-from service.report.composition import decision_section
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
@@ -117,6 +115,8 @@ async def try_policy(request: Request, here: Here, caller: Reviewer) -> Decision
     that were not count as missing.
     """
     asked = await json_body(request, DryRunIn)
+    from service.jobs.dry_run import decide_again  # both import torch
+    from service.report.composition import decision_section
 
     def act() -> DecisionOut:
         policy = choose_policy(here, caller, asked.policy)

@@ -73,6 +73,7 @@ EVENTS: Final = {
 )
 async def follow_screening(
     screening: Own,
+    request: Request,
     here: Here,
     caller: Reader,
     last_event_id: Annotated[str, Header(max_length=64)] = "",
@@ -88,7 +89,7 @@ async def follow_screening(
         if event.id != last:
             yield event
             last = event.id or ""
-        if found.over:
+        if found.over or request.app.state.stopping:
             return
         await sleep(here.settings.poll_seconds)
         again = await to_thread.run_sync(here.backend.holdings(caller).get, found.id)

@@ -3,9 +3,8 @@
 from anyio import to_thread
 from fastapi import APIRouter, Request
 
-from detectors.reader import read_rows
 from service.api.auth import Submitter
-from service.api.context import Context, Here
+from service.api.context import Here
 from service.api.errors_http import Problem
 from service.api.openapi import (
     GUARDED,
@@ -18,19 +17,10 @@ from service.api.openapi import (
     UNREADABLE,
     answer,
     body,
+    problem,
 )
 from service.api.reading import json_body
-from service.api.schemas import RowScores, RowsIn, ScanOut
-from service.finding import settle
-from service.gate import Facts, decide, make_findings
-from service.models import Models
-from service.report.composition import (
-    dataset_section,
-    decision_section,
-    detector_section,
-    finding_sections,
-)
-from service.screening import Stopwatch, score_rows
+from service.api.schemas import RowsIn, ScanOut
 
 router = APIRouter(prefix="/v1", tags=["scan"])
 
@@ -46,6 +36,7 @@ SCHEMA = {
         **GUARDED,
         200: answer(SCAN, "What the detectors say."),
         400: UNREADABLE,
+        404: problem("scans_off", "No scans are taken here."),
         413: TOO_LARGE,
         422: INVALID,
         503: LOADING,
@@ -58,6 +49,9 @@ async def scan(request: Request, here: Here, caller: Submitter) -> ScanOut:
     No trial is run, so the decision is REVIEW at best unless the policy does without.
     """
     models = here.models()
+    if models is None:
+        said = "No scans are taken here: use POST /v1/screenings."
+        raise Problem(404, "scans_off", said)
     asked = await json_body(request, RowsIn)
     limit = here.settings.scan_max_rows
     if len(asked.rows) > limit:
@@ -67,25 +61,6 @@ async def scan(request: Request, here: Here, caller: Submitter) -> ScanOut:
             f"A scan takes at most {limit} rows, not {len(asked.rows)}: use "
             "POST /v1/screenings.",
         )
-    return await to_thread.run_sync(_scan, asked, here, models, limiter=here.scans)
+    from service.api.scanning import scan_rows  # it imports torch
 
-
-def _scan(asked: RowsIn, here: Context, models: Models) -> ScanOut:
-    dataset = read_rows(asked.rows, name=asked.name, limits=here.settings.limits())
-    scores = score_rows(dataset, models.detectors, lambda *_: None, Stopwatch())
-    policy = here.policy
-    rows = [
-        RowScores(
-            line=example.origin.line,
-            scores={each.detector: settle(each.values[index]) for each in scores},
-        )
-        for index, example in enumerate(dataset)
-    ]
-    return ScanOut(
-        decision=decision_section(decide(policy, Facts.of(dataset), scores, None)),
-        dataset=dataset_section(dataset),
-        scores={s.detector: detector_section(policy, dataset, s) for s in scores},
-        rows=rows,
-        findings=list(finding_sections(make_findings(policy, dataset, scores))),
-        policy=policy.digest,
-    )
+    return await to_thread.run_sync(scan_rows, asked, here, models, limiter=here.scans)

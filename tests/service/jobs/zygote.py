@@ -16,11 +16,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import uvicorn
 from conftest import MARKED, FakeEncoder, FakeRunner, MarkDetector, QuietDetector
 
 from detectors.dataset import Dataset
 from detectors.detector import Scores
+from service.api import server
 from service.api.app import create_app
 from service.jobs import worker_command
 from service.models import Models
@@ -84,7 +84,7 @@ def serve(role: str, settings: Settings) -> None:
     runner = SlowRunner(settings.data_dir / "tuned.log")
     if role == "api":
         app = create_app(settings, load=lambda: models, runner=runner)
-        uvicorn.run(app, port=settings.port, log_level="error")
+        server.serve(app, settings, log_level="error")
     else:
         make = worker_command.make_worker
         parts = {"load": lambda: models, "runner": runner}
