@@ -28,12 +28,12 @@ from service.moderator import check_moderator
 from service.policy import load_policy
 from service.settings import Settings
 
-DESCRIPTION = """Screens a proposed fine-tuning dataset and gates the job on measured \
-
 if TYPE_CHECKING:  # they import torch
     from service.jobs.worker import Worker
     from service.models import Models
     from service.screening import TrialRunner
+
+DESCRIPTION = """Screens a proposed fine-tuning dataset and gates the job on measured \
 safety drift. Errors are RFC 9457 problem+json with a stable `code`."""
 
 
