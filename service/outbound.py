@@ -2,7 +2,8 @@
 
 A name is resolved once, every address that it has is looked at, and the connection goes
 to the very address that was looked at: a name that resolves differently a moment later
-(DNS rebinding) changes nothing. Redirects are not followed.
+(DNS rebinding) changes nothing. Clients do not follow redirects: who wants to looks at
+each address on the way here.
 """
 
 import ipaddress
@@ -45,7 +46,7 @@ class Target:
 
     def request(
         self,
-        client: httpx.Client,
+        client: httpx.Client | httpx.AsyncClient,
         method: str,
         *,
         headers: dict[str, str] | None = None,

@@ -1,9 +1,10 @@
 """Settings: what an operator chooses, from TUNEGATE_* environment variables."""
 
+import re
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from detectors.errors import InputError
@@ -12,6 +13,12 @@ from trial.recipe import CANARY
 
 QUEUES: Final = ("detect", "trial")
 """The kinds of work, each a queue: detectors, and trials (on a GPU if there is one)."""
+
+SOURCE: Final = re.compile(
+    r"https?://([a-z0-9.:-]+/(\S*/)?)?|(s3|gs|gcs|az|abfs)://[^/\s]+/(\S*/)?"
+    r"|hf://datasets/(\S*/)?"
+)
+"""What the URL of a dataset may begin with: whole path segments, and of buckets one."""
 
 
 class Settings(BaseSettings):
@@ -113,6 +120,20 @@ class Settings(BaseSettings):
         default=0.25, gt=0, description="Between two looks into the queues."
     )
 
+    fetch_sources: tuple[str, ...] = Field(
+        default=("https://",),
+        description="What the URL of a dataset may begin with (JSON list): https://, "
+        "http://, a host below them, s3://bucket/, gs://bucket/, az://container/, "
+        "hf://datasets/; each ends with /, and {tenant} stands for the caller's. "
+        "Buckets are read with the service's own rights. []: no URLs.",
+    )
+    fetch_seconds: float = Field(
+        default=300.0, gt=0, description="Longest fetch of a dataset by URL."
+    )
+    fetch_private: bool = Field(
+        default=False, description="Fetch from addresses of our own network, too."
+    )
+
     webhook_timeout_seconds: float = Field(
         default=15.0, gt=0, description="Longest wait for a webhook's receiver."
     )
@@ -190,6 +211,14 @@ class Settings(BaseSettings):
     judge_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Longest wait for one answer."
     )
+
+    @field_validator("fetch_sources")
+    @classmethod
+    def _check_sources(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        for each in sources:
+            if not SOURCE.fullmatch(each):
+                raise ValueError(f"{each[:100]!r} is no place to fetch from")
+        return sources
 
     def limits(self) -> Limits:
         """Return the reader's limits."""

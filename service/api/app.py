@@ -27,6 +27,7 @@ from service.jobs.backend import Backend, open_backend
 from service.moderator import check_moderator
 from service.policy import load_policy
 from service.settings import Settings
+from service.sources import Sources
 
 if TYPE_CHECKING:  # they import torch
     from service.jobs.worker import Worker
@@ -62,6 +63,7 @@ def create_app(
             worker,
             CapacityLimiter(1),
             RateLimit(settings.requests_per_minute),
+            Sources(settings, backend.store.datasets),
         )
         if worker is not None:
             await to_thread.run_sync(worker.start)
@@ -76,6 +78,7 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
     )
+    app.state.stopping = False
     for routes in (screenings, results, policies, webhooks, scan, schema, health):
         app.include_router(routes.router)
     add_handlers(app)
@@ -86,7 +89,6 @@ def create_app(
     )
     app.add_middleware(RequestHeaders)
     return app
-    app.state.stopping = False
 
 
 def _make_worker(

@@ -12,6 +12,7 @@ from service.caller import Caller
 from service.jobs.backend import Backend
 from service.policy import Policy
 from service.settings import Settings
+from service.sources import Sources
 from service.storage.store import Screening
 
 if TYPE_CHECKING:  # they import torch
@@ -34,6 +35,7 @@ class Context:
     worker: "Worker | None"
     scans: CapacityLimiter
     rates: RateLimit
+    sources: Sources
 
     def models(self) -> "Models | None":
         """Return the loaded models; 503 while they load or where they cannot.

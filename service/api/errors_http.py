@@ -12,6 +12,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from detectors.errors import InputError, ModelError, PolicyError, TunegateError
+from service.sources import SourceError
 from service.storage.objects import StoreUnavailable
 from service.text import clean
 
@@ -75,6 +76,8 @@ def problem_of(error: TunegateError) -> Problem:
     """Say what one of the project's own errors means over HTTP."""
     if isinstance(error, PolicyError):
         return Problem(422, "invalid_policy", str(error))
+    if isinstance(error, SourceError):
+        return Problem(422, "source_unavailable", str(error))
     if isinstance(error, InputError):
         return Problem(422, "invalid_input", str(error))
     if isinstance(error, ModelError):

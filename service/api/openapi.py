@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from service.api.schemas import ProblemOut
 from service.report.report import SCHEMA_VERSION
 
@@ -153,6 +155,24 @@ def body(
     return {"requestBody": {"required": True, "content": content}}
 
 
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON Schema of a body, whole: OpenAPI knows no `$defs` inside it."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def whole(found: Any) -> Any:
+        if isinstance(found, list):
+            return [whole(each) for each in found]
+        if not isinstance(found, dict):
+            return found
+        if "$ref" in found:
+            rest = {key: each for key, each in found.items() if key != "$ref"}
+            return {**whole(parts[found["$ref"].rpartition("/")[2]]), **rest}
+        return {key: whole(each) for key, each in found.items()}
+
+    return {key: whole(each) for key, each in schema.items()}
+
+
 UPLOAD_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["file"],
@@ -170,19 +190,5 @@ UPLOAD_SCHEMA: Final[dict[str, Any]] = {
 UPLOAD_EXAMPLE: Final = {
     "file": "(the bytes of support.jsonl)",
     "recipe": '{"epochs": 3, "learning_rate_multiplier": 1.0}',
-}
-ROWS_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["rows"],
-    "properties": {
-        "rows": {"type": "array", "items": {}, "minItems": 1},
-        "name": {"type": "string"},
-        "recipe": {"type": "object", "description": "Hyper-parameters."},
-        "policy": {
-            "type": ["object", "string"],
-            "description": "A whole or partial policy, or the name of one kept.",
-        },
-        "run_trial": {"type": "boolean", "default": True},
-    },
 }
 ROWS_EXAMPLE: Final = {"rows": ROWS, "name": "support", "recipe": {"epochs": 3}}

@@ -1,9 +1,9 @@
 """Schemas: what enters and leaves over HTTP, beside the report itself."""
 
 import json
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from detectors.errors import RecipeError
 from service.outbound import MAX_URL_CHARS
@@ -99,8 +99,49 @@ class RowsIn(Incoming):
     name: str = Field(default="rows", min_length=1, max_length=200)
 
 
-class ScreeningIn(RowsIn):
-    """A screening of rows given as JSON."""
+ORIGINS: Final = ("rows", "url", "sha256")
+
+
+def _one_origin(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema what `DatasetIn` checks: no default stands for an origin."""
+    for name in ORIGINS:
+        schema["properties"][name].pop("default")
+    schema["oneOf"] = [{"required": [name]} for name in ORIGINS]
+
+
+class DatasetIn(Incoming):
+    """A dataset: rows in the request, a URL to fetch, or one that is here already."""
+
+    model_config = ConfigDict(json_schema_extra=_one_origin)
+
+    rows: list[Any] = Field(
+        default=[], min_length=1, description="Training rows, as objects."
+    )
+    url: str = Field(
+        default="",
+        min_length=1,
+        max_length=MAX_URL_CHARS,
+        description="Where to fetch a file, of what `TUNEGATE_FETCH_SOURCES` allows.",
+    )
+    sha256: str = Field(
+        default="",
+        pattern="^[0-9a-f]{64}$",
+        description="Of a file that an earlier screening of yours still holds.",
+    )
+    name: str = Field(
+        default="", max_length=200, description='Default: the file\'s name, or "rows".'
+    )
+
+    @model_validator(mode="after")
+    def _check_origin(self) -> Self:
+        given = [name for name in ORIGINS if name in self.model_fields_set]
+        if len(given) != 1:
+            raise ValueError(f"a dataset is one of {', '.join(ORIGINS)}: name just one")
+        return self
+
+
+class TreatmentIn(Incoming):
+    """How datasets are to be screened."""
 
     recipe: RecipeIn = Field(default=RecipeIn())
     policy: dict[str, Any] | str | None = Field(
@@ -108,6 +149,10 @@ class ScreeningIn(RowsIn):
         description="A whole or partial policy, or the name of one that is kept.",
     )
     run_trial: bool = True
+
+
+class ScreeningIn(DatasetIn, TreatmentIn):
+    """A screening of one dataset."""
 
 
 class PolicyIn(Incoming):

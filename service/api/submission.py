@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -12,13 +13,13 @@ from fastapi import Request
 from service.api.context import Context
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
-from service.api.schemas import ScreeningIn
+from service.api.schemas import DatasetIn, ScreeningIn
 from service.caller import Caller
 from service.policy import Policy, parse_policy
+from service.sources import SourcesBusy
 from service.storage.datasets import Upload
 from service.storage.policies import REFERENCE
 from service.storage.store import KeyReused, Order, QueueFull, Screening
-from trial.recipe import Recipe
 
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -34,8 +35,10 @@ async def submit(request: Request, here: Context, caller: Caller) -> Screening:
             return await to_thread.run_sync(_queue_upload, here, form, caller, once)
     if kind == "application/json":
         asked = await json_body(request, ScreeningIn)
-        return await to_thread.run_sync(_queue_rows, here, asked, caller, once)
-    said = "Send multipart/form-data with a file, or application/json with rows."
+        order = await to_thread.run_sync(_order, here, asked, caller)
+        upload = await obtain(here, asked, caller)
+        return await to_thread.run_sync(_queue, here, caller, order, upload, once)
+    said = "Send multipart/form-data with a file, or application/json."
     raise Problem(415, "unsupported_media_type", said)
 
 
@@ -76,6 +79,37 @@ def busy() -> Problem:
     return Problem(503, "queue_full", said, headers={"Retry-After": RETRY_SECONDS})
 
 
+async def obtain(here: Context, asked: DatasetIn, caller: Caller) -> Upload:
+    """Return the dataset that was given, named or is to be fetched, in the store."""
+    if asked.url:
+        return await _fetch(here, asked.url, caller)
+    if asked.sha256:
+        holdings = here.backend.holdings(caller)
+        found = await to_thread.run_sync(holdings.dataset, asked.sha256)
+        if found is None:
+            said = "sha256: no screening of yours holds such a dataset"
+            raise Problem(422, "unknown_dataset", said)
+        return found
+    datasets = here.backend.store.datasets
+    rows = BytesIO(json.dumps(asked.rows).encode("ascii"))
+    return await to_thread.run_sync(partial(datasets.receive, rows, form="rows"))
+
+
+async def _fetch(here: Context, url: str, caller: Caller) -> Upload:
+    try:
+        return await here.sources.fetch(url, caller.tenant)
+    except SourcesBusy as error:
+        said = "As many datasets are being fetched as may be: try again later."
+        retry = {"Retry-After": RETRY_SECONDS}
+        raise Problem(503, "fetches_busy", said, headers=retry) from error
+
+
+def dataset_name(asked: DatasetIn) -> str:
+    """Return the name that was given, or the last part of the URL's path."""
+    path = asked.url.split("://")[-1].split("?")[0].split("#")[0]
+    return safe_name(asked.name or path or "rows")
+
+
 def _queue_upload(
     here: Context, form: UploadForm, caller: Caller, once: str
 ) -> Screening:
@@ -83,26 +117,17 @@ def _queue_upload(
     policy = choose_policy(here, caller, form.policy)
     file = form.files[0]
     name = safe_name(form.name or file.filename)
-    order = _order(here, name, recipe, policy, run_trial=form.run_trial)
+    order = Order(name, policy, recipe, form.run_trial and here.settings.run_trial)
     return _queue(here, caller, order, file.upload, once)
 
 
-def _queue_rows(
-    here: Context, asked: ScreeningIn, caller: Caller, once: str
-) -> Screening:
-    recipe = asked.recipe.recipe(here.settings)
-    policy = choose_policy(here, caller, asked.policy)
-    name = safe_name(asked.name)
-    order = _order(here, name, recipe, policy, run_trial=asked.run_trial)
-    rows = BytesIO(json.dumps(asked.rows).encode("ascii"))
-    upload = here.backend.store.datasets.receive(rows, form="rows")
-    return _queue(here, caller, order, upload, once)
-
-
-def _order(
-    here: Context, name: str, recipe: Recipe, policy: Policy, *, run_trial: bool
-) -> Order:
-    return Order(name, policy, recipe, run_trial and here.settings.run_trial)
+def _order(here: Context, asked: ScreeningIn, caller: Caller) -> Order:
+    return Order(
+        dataset_name(asked),
+        choose_policy(here, caller, asked.policy),
+        asked.recipe.recipe(here.settings),
+        asked.run_trial and here.settings.run_trial,
+    )
 
 
 def _queue(

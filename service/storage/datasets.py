@@ -29,7 +29,8 @@ MAX_INCOMING_SECONDS: Final = 24 * 3600.0
 class Upload:
     """Bytes that have arrived and that no screening holds yet; `key` is their object.
 
-    `form` is "file", or "rows" for rows given as JSON.
+    `key` is "" where they are an earlier screening's, too. `form` is "file", or "rows"
+    for rows given as JSON.
     """
 
     key: str
@@ -109,11 +110,16 @@ class Datasets:
             raise
 
     def claim(self, connection: Connection, upload: Upload, at: str) -> None:
-        """Put an upload under its digest, in the transaction that refers to it."""
+        """Put an upload under its digest, in the transaction that refers to it.
+
+        DatasetError where it is an earlier one that was deleted meanwhile.
+        """
         _hold(connection, upload.digest, upload.size_bytes, at)
         key = dataset_key(upload.digest)
         if self._objects.exists(key):
-            self._objects.delete(upload.key)
+            self.discard(upload)
+        elif not upload.key:
+            raise DatasetError("the dataset is no longer stored")
         else:
             self._objects.move(upload.key, key)
 
@@ -127,7 +133,8 @@ class Datasets:
 
     def discard(self, upload: Upload) -> None:
         """Forget an upload that was not claimed."""
-        self._objects.delete(upload.key)
+        if upload.key:
+            self._objects.delete(upload.key)
 
     def sweep(self, engine: Engine, now: float) -> None:
         """Remove what was left by processes that died before they had accepted it."""

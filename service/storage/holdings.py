@@ -4,6 +4,7 @@ from sqlalchemy import ColumnElement, RowMapping, and_, select
 
 from service.storage.checkpoint import report_key
 from service.storage.database import reading
+from service.storage.datasets import Upload
 from service.storage.store import (
     SCREENING_ID,
     Job,
@@ -13,7 +14,7 @@ from service.storage.store import (
     job_of,
     screening_of,
 )
-from service.storage.tables import SCREENINGS
+from service.storage.tables import DATASETS, SCREENINGS
 
 
 class Holdings:
@@ -56,6 +57,16 @@ class Holdings:
             asked = asked.order_by(S.number.desc()).limit(limit + 1)
             rows = connection.execute(asked).mappings().all()
         return [screening_of(row) for row in rows[:limit]], len(rows) > limit
+
+    def dataset(self, digest: str) -> Upload | None:
+        """Return a dataset that one of the tenant's screenings holds; None if none."""
+        asked = select(S.form, DATASETS.c.size_bytes).join(
+            DATASETS, DATASETS.c.digest == S.dataset
+        )
+        with self._reading.connect() as connection:
+            found = connection.execute(asked.where(S.dataset == digest, self._mine))
+            row = found.first()
+        return None if row is None else Upload("", digest, row.size_bytes, row.form)
 
     def report(self, screening_id: str) -> bytes:
         """Return the report; FileNotFoundError where there is none."""

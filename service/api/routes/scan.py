@@ -11,23 +11,18 @@ from service.api.openapi import (
     INVALID,
     LOADING,
     ROWS,
-    ROWS_SCHEMA,
     SCAN,
     TOO_LARGE,
     UNREADABLE,
     answer,
     body,
     problem,
+    schema_of,
 )
 from service.api.reading import json_body
 from service.api.schemas import RowsIn, ScanOut
 
 router = APIRouter(prefix="/v1", tags=["scan"])
-
-SCHEMA = {
-    **ROWS_SCHEMA,
-    "properties": {key: ROWS_SCHEMA["properties"][key] for key in ("rows", "name")},
-}
 
 
 @router.post(
@@ -41,7 +36,7 @@ SCHEMA = {
         422: INVALID,
         503: LOADING,
     },
-    openapi_extra=body({"application/json": (SCHEMA, {"rows": ROWS})}),
+    openapi_extra=body({"application/json": (schema_of(RowsIn), {"rows": ROWS})}),
 )
 async def scan(request: Request, here: Here, caller: Submitter) -> ScanOut:
     """Score a few rows with the detectors alone.

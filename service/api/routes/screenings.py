@@ -16,7 +16,6 @@ from service.api.openapi import (
     NOT_FOUND,
     QUEUED,
     ROWS_EXAMPLE,
-    ROWS_SCHEMA,
     SCREENING,
     TOO_LARGE,
     UNKNOWN_TYPE,
@@ -25,8 +24,9 @@ from service.api.openapi import (
     UPLOAD_SCHEMA,
     answer,
     body,
+    schema_of,
 )
-from service.api.schemas import ScreeningOut, ScreeningPage
+from service.api.schemas import ScreeningIn, ScreeningOut, ScreeningPage
 from service.api.submission import submit
 from service.storage.store import Status
 
@@ -52,7 +52,7 @@ Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.
     openapi_extra=body(
         {
             "multipart/form-data": (UPLOAD_SCHEMA, UPLOAD_EXAMPLE),
-            "application/json": (ROWS_SCHEMA, ROWS_EXAMPLE),
+            "application/json": (schema_of(ScreeningIn), ROWS_EXAMPLE),
         }
     ),
 )
@@ -64,7 +64,11 @@ async def create_screening(
         str, Header(description="A request sent twice under one key counts once.")
     ] = "",
 ) -> JSONResponse:
-    """Queue the screening of an uploaded file, or of rows given as JSON."""
+    """Queue the screening of an uploaded file, of rows given as JSON, or of a URL.
+
+    What is at a URL is fetched before the answer. A file that an earlier screening
+    holds need not be sent again: name its `sha256`.
+    """
     screening = await submit(request, here, caller)
     shown = ScreeningOut.of(screening, _root(request))
     return JSONResponse(

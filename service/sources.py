@@ -1,0 +1,223 @@
+"""Sources: datasets that a customer names by URL, fetched into the store.
+
+What a URL may begin with is the operator's list. The web is asked as in
+`service.outbound`: each address is looked at before it is called, at every redirect
+anew. Buckets are read with the service's own rights, so the list must name the bucket,
+with `{tenant}` in it where tenants are not to see each other's.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Any, Final
+from urllib.parse import unquote
+
+import anyio
+import fsspec
+import httpx
+from anyio import CancelScope, CapacityLimiter, to_thread
+
+from detectors.errors import InputError
+from service.outbound import MAX_URL_CHARS, Resolve, Target, check_url, resolve_host
+from service.settings import Settings
+from service.storage.datasets import BLOCK_BYTES, Datasets, Incoming, Upload
+from service.storage.objects import EXTRAS
+
+MAX_REDIRECTS: Final = 5
+MOVED: Final = (301, 302, 303, 307, 308)
+WEB: Final = ("https", "http")
+QUIET_SECONDS: Final = 30.0
+"""Longest silence of a server; the whole has `fetch_seconds`."""
+
+AT_ONCE: Final = 8
+HEADERS: Final = {
+    "User-Agent": "tunegate-fetch/1",
+    "Accept-Encoding": "identity",  # its bytes are what is screened, as they are
+}
+
+
+class SourceError(InputError):
+    """A URL leads to no dataset that could be fetched."""
+
+
+class SourcesBusy(Exception):
+    """As many datasets are being fetched as may be at once."""
+
+
+class Sources:
+    """Fetches datasets for tenants; made once for each app.
+
+    `resolve` and `transport` replace the network.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        datasets: Datasets,
+        *,
+        resolve: Resolve = resolve_host,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._settings = settings
+        self._datasets = datasets
+        self._resolve = resolve
+        self._transport = transport
+        self._limiter = CapacityLimiter(AT_ONCE)
+
+    async def fetch(self, url: str, tenant: str) -> Upload:
+        """Store what a URL leads to, bounded in bytes and seconds.
+
+        InputError where the URL may not be asked, SourceError where it leads nowhere
+        or to too much, SourcesBusy where as many are fetched as may be.
+        """
+        seconds = self._settings.fetch_seconds
+        try:
+            self._limiter.acquire_on_behalf_of_nowait(token := object())
+        except anyio.WouldBlock as error:
+            raise SourcesBusy from error
+        try:
+            with anyio.fail_after(seconds):
+                return await self._store(url, tenant)
+        except TimeoutError as error:
+            said = f"url: it took longer than {seconds:g} seconds"
+            raise SourceError(said) from error
+        finally:
+            self._limiter.release_on_behalf_of(token)
+
+    async def _store(self, url: str, tenant: str) -> Upload:
+        web = check_source(url, self._settings.fetch_sources, tenant) in WEB
+        incoming = await to_thread.run_sync(self._datasets.incoming)
+        try:
+            found = self._web(url, tenant) if web else _bucket(url, self._most)
+            async with aclosing(found) as blocks:
+                async for block in blocks:
+                    self._bound(incoming.size_bytes + len(block))
+                    await to_thread.run_sync(incoming.write, block)
+            return await to_thread.run_sync(incoming.close)
+        except BaseException:
+            await _abort(incoming)
+            raise
+
+    async def _web(self, url: str, tenant: str) -> AsyncGenerator[bytes, None]:
+        async with self._client() as client:
+            for _ in range(MAX_REDIRECTS + 1):
+                check_source(url, self._settings.fetch_sources, tenant)
+                target = await self._look_at(url)
+                async with _answer(client, target) as answer:
+                    if answer.status_code in MOVED:
+                        url = _next(target, answer)
+                        continue
+                    self._check(answer)
+                    async for block in answer.aiter_raw(BLOCK_BYTES):
+                        yield block
+                    return
+        raise SourceError(f"url: more than {MAX_REDIRECTS} redirects")
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            timeout=QUIET_SECONDS,
+            follow_redirects=False,
+            trust_env=False,  # a proxy would resolve the name anew
+            transport=self._transport,
+        )
+
+    async def _look_at(self, url: str) -> Target:
+        private = self._settings.fetch_private
+        look = partial(check_url, private=private, schemes=WEB, resolve=self._resolve)
+        return await to_thread.run_sync(look, url, abandon_on_cancel=True)
+
+    def _check(self, answer: httpx.Response) -> None:
+        if answer.status_code != 200:
+            raise SourceError(f"url: its server answered {answer.status_code}")
+        length = answer.headers.get("content-length", "")
+        if length.isdecimal():
+            self._bound(int(length[:20]))
+
+    def _bound(self, size_bytes: int) -> None:
+        if size_bytes > self._most:
+            said = f"url: the dataset is over {self._most} bytes"
+            raise SourceError(said)
+
+    @property
+    def _most(self) -> int:
+        return self._settings.max_upload_bytes
+
+
+def check_source(url: str, allowed: Sequence[str], tenant: str) -> str:
+    """Return the scheme of a URL; InputError where none of the list allows it."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or len(url) > MAX_URL_CHARS or not url.isprintable():
+        raise InputError(f"url: expected scheme://, at most {MAX_URL_CHARS} characters")
+    place = unquote(rest.split("?")[0])
+    if ".." in place.split("/") or (scheme.lower() not in WEB and _odd(rest)):
+        raise InputError("url: its path has parts that can mislead")
+    known = [each.replace("{tenant}", tenant) for each in allowed]
+    plain = f"{scheme.lower()}://{rest}"
+    if not any(plain.startswith(each) and plain != each for each in known):
+        raise InputError(
+            "url: datasets are not fetched from there; the operator lists places in "
+            "TUNEGATE_FETCH_SOURCES"
+        )
+    return scheme.lower()
+
+
+def _odd(rest: str) -> bool:
+    """Say whether a bucket's path has marks that fsspec reads as more than a path."""
+    return "::" in rest or "//" in rest or any(mark in rest for mark in "?#*[]\\")
+
+
+def _next(target: Target, answer: httpx.Response) -> str:
+    try:
+        return str(target.url.join(answer.headers["location"]))
+    except (KeyError, httpx.InvalidURL, ValueError) as error:
+        raise SourceError("url: it is redirected to no URL") from error
+
+
+@asynccontextmanager
+async def _answer(
+    client: httpx.AsyncClient, target: Target
+) -> AsyncIterator[httpx.Response]:
+    try:
+        request = target.request(client, "GET", headers=HEADERS)
+        answer = await client.send(request, stream=True)
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
+    except httpx.HTTPError as error:
+        said = f"url: its server could not be read ({type(error).__name__})"
+        raise SourceError(said) from error
+
+
+async def _bucket(url: str, most: int) -> AsyncGenerator[bytes, None]:
+    """Read an object; SourceError where its client cannot, whatever that raises."""
+    read = partial(to_thread.run_sync, abandon_on_cancel=True)
+    try:
+        file: Any = await read(_open, url, most)
+        with file:
+            while block := await read(file.read, BLOCK_BYTES):
+                yield block
+    except InputError:
+        raise
+    except Exception as error:  # each client has errors of its own
+        said = f"url: it could not be read ({type(error).__name__})"
+        raise SourceError(said) from error
+
+
+def _open(url: str, most: int) -> Any:
+    scheme, path = url.split("://", 1)
+    options: dict[str, Any] = {"token": False} if scheme == "hf" else {}
+    try:
+        found = fsspec.filesystem(scheme, **options)
+    except (ImportError, ValueError) as error:
+        extra = EXTRAS.get(scheme, "")
+        hint = f"needs pip install 'tunegate[{extra}]'" if extra else "is not known"
+        raise InputError(f"url: {scheme}:// {hint}") from error
+    if (found.size(path) or 0) > most:
+        raise SourceError(f"url: the dataset is over {most} bytes")
+    return found.open(path, "rb")
+
+
+async def _abort(incoming: Incoming) -> None:
+    with CancelScope(shield=True):
+        await to_thread.run_sync(incoming.abort)

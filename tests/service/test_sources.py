@@ -1,0 +1,324 @@
+import gzip
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import anyio
+import fsspec
+import httpx
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from detectors.errors import InputError
+from service.settings import Settings, load_settings
+from service.sources import AT_ONCE, MAX_REDIRECTS, SourceError, Sources, SourcesBusy
+from service.storage.datasets import Datasets, Upload
+from service.storage.objects import ObjectStore
+
+ROWS = b'{"prompt": "Where is my parcel?", "completion": "On its way."}\n' * 50
+PUBLIC = "93.184.215.14"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """What servers do, by the path that is asked."""
+
+    def do_GET(self) -> None:
+        if self.path == "/slow":
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):  # whoever asked has gone
+                for _ in range(100):
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
+            return
+        moved = {
+            "/here": "/rows.jsonl",
+            "/round": "/round",
+            "/file": "ftp://files.example.com/a",
+        }
+        if self.path in moved:
+            self.send_response(302)
+            self.send_header("Location", moved[self.path])
+            self.end_headers()
+            return
+        content = gzip.compress(ROWS) if self.path == "/packed" else ROWS
+        self.send_response(404 if self.path == "/none" else 200)
+        if self.path == "/packed":
+            self.send_header("Content-Encoding", "gzip")
+        if self.path != "/unsaid":
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[:10] if self.path == "/cut" else content)
+
+    def log_message(self, *given: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Serve on this machine."""
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{made.server_port}"
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+@pytest.fixture
+def fetch(tmp_path: Path) -> Callable[..., Upload]:
+    """Return a function that fetches a URL, the settings as given."""
+
+    def run(url: str, tenant: str = "acme", **given: Any) -> Upload:
+        seams = {k: given.pop(k) for k in ("resolve", "transport") if k in given}
+        settings = Settings(data_dir=tmp_path, **given)
+        datasets = Datasets(ObjectStore(str(tmp_path)))
+        sources = Sources(settings, datasets, **seams)
+        return anyio.run(sources.fetch, url, tenant)
+
+    return run
+
+
+INSIDE = {"fetch_private": True, "fetch_sources": ("http://",)}
+
+
+def left(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("path", ["/rows.jsonl?sig=1", "/here", "/unsaid"])
+def test_what_is_at_a_url_is_stored(
+    fetch: Any, server: str, tmp_path: Path, path: str
+) -> None:
+    upload = fetch(server + path, **INSIDE)
+    assert upload.digest == hashlib.sha256(ROWS).hexdigest()
+    assert (upload.size_bytes, upload.form) == (len(ROWS), "file")
+    assert left(tmp_path) == [ROWS]
+
+
+def test_bytes_are_kept_as_they_came(fetch: Any, server: str, tmp_path: Path) -> None:
+    fetch(f"{server}/packed", **INSIDE)
+    assert gzip.decompress(left(tmp_path)[0]) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "said"),
+    [
+        ("/none", {}, "answered 404"),
+        ("/cut", {}, "could not be read"),
+        ("/rows", {"max_upload_bytes": 100}, "over 100 bytes"),
+        ("/unsaid", {"max_upload_bytes": 100}, "over 100 bytes"),
+        ("/slow", {"fetch_seconds": 0.3}, "longer than 0.3 seconds"),
+        ("/round", {}, f"more than {MAX_REDIRECTS} redirects"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_told_and_leaves_nothing(
+    fetch: Any, server: str, tmp_path: Path, path: str, given: Any, said: str
+) -> None:
+    with pytest.raises(SourceError, match=said):
+        fetch(server + path, **INSIDE, **given)
+    assert left(tmp_path) == []
+
+
+def test_a_redirect_to_another_scheme_is_not_followed(
+    fetch: Any, server: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="not fetched from there"):
+        fetch(f"{server}/file", **INSIDE)
+    assert left(tmp_path) == []
+
+
+def answering(*answers: httpx.Response) -> tuple[httpx.MockTransport, list[Any]]:
+    """Return a transport that gives those answers, and a list of what was asked."""
+    asked: list[Any] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.host, request.headers["host"]))
+        return answers[min(len(asked), len(answers)) - 1]
+
+    return httpx.MockTransport(handle), asked
+
+
+def test_a_name_that_changes_its_address_is_called_at_the_one_looked_at(
+    fetch: Any,
+) -> None:
+    """DNS rebinding: the second answer would be ours."""
+    said = [[PUBLIC], ["127.0.0.1"]]
+    transport, asked = answering(httpx.Response(200, stream=httpx.ByteStream(ROWS)))
+    fetch(
+        "https://data.example.com/rows.jsonl",
+        resolve=lambda host, port: said.pop(0),
+        transport=transport,
+    )
+    assert asked == [(PUBLIC, "data.example.com")]
+    assert said == [["127.0.0.1"]]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "169.254.169.254", "10.1.2.3", "::1", "fd00:ec2::254", "192.0.0.192"],
+)
+@pytest.mark.parametrize("moved", [False, True])
+def test_no_url_and_no_redirect_leads_into_our_network(
+    fetch: Any, tmp_path: Path, address: str, moved: bool
+) -> None:
+    def resolve(host: str, port: int) -> Sequence[str]:
+        return [PUBLIC if host == "outside.example.com" else address]
+
+    to = {"Location": "https://inside.example.com/latest/meta-data/"}
+    transport, asked = answering(httpx.Response(302, headers=to), httpx.Response(200))
+    host = "outside" if moved else "inside"
+    with pytest.raises(InputError, match="not on the public internet"):
+        fetch(f"https://{host}.example.com/a", resolve=resolve, transport=transport)
+    assert [each[1] for each in asked] == ["outside.example.com"] * moved
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://data.example.com/",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "memory://a",
+        "zip://rows.jsonl::https://data.example.com/a.zip",
+        "simplecache::https://data.example.com/",
+        "s3://bucket/rows.jsonl",
+        "hf://datasets/org/name/rows.jsonl",
+        "https://",
+        "https://data.example.com/../x",
+        "https://data.example.com/%2e%2e/x",
+        "https://data.example.com/\r\nX-Injected: 1",
+        "https://user:secret@data.example.com/",
+        "https://" + "a" * 3_000,
+        "",
+    ],
+)
+def test_nothing_else_is_fetched(fetch: Any, tmp_path: Path, url: str) -> None:
+    transport, asked = answering(httpx.Response(200, stream=httpx.ByteStream(ROWS)))
+    with pytest.raises(InputError, match=r"^url: ") as caught:
+        fetch(url, resolve=lambda host, port: [PUBLIC], transport=transport)
+    assert "secret" not in str(caught.value)
+    assert (asked, left(tmp_path)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("https://data.example.com/acme/a.jsonl", True),
+        ("https://data.example.com/other/a.jsonl", False),
+        ("https://data.example.com.evil.example/acme/a.jsonl", False),
+        ("https://data.example.com@evil.example/acme/a.jsonl", False),
+    ],
+)
+def test_a_host_can_be_asked_for_a_tenants_own_alone(
+    fetch: Any, url: str, good: bool
+) -> None:
+    transport, asked = answering(httpx.Response(200, stream=httpx.ByteStream(ROWS)))
+    seams = {"resolve": lambda host, port: [PUBLIC], "transport": transport}
+    given = {"fetch_sources": ("https://data.example.com/{tenant}/",), **seams}
+    if good:
+        assert fetch(url, **given).size_bytes == len(ROWS)
+        return
+    with pytest.raises(InputError):
+        fetch(url, **given)
+    assert asked == []
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have s3:// lead to memory."""
+    kept = MemoryFileSystem()
+    kept.pipe_file("/acme/a.jsonl", ROWS)
+    kept.pipe_file("/other/a.jsonl", ROWS)
+    real = fsspec.filesystem
+    monkeypatch.setattr(
+        fsspec, "filesystem", lambda name, **o: kept if name == "s3" else real(name)
+    )
+    yield
+    MemoryFileSystem.store.clear()
+
+
+BUCKET = {"fetch_sources": ("s3://{tenant}/",)}
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_bucket_of_the_tenants_is_read(fetch: Any, tmp_path: Path) -> None:
+    assert fetch("s3://acme/a.jsonl", **BUCKET).size_bytes == len(ROWS)
+    assert left(tmp_path) == [ROWS]
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://other/a.jsonl", "not fetched from there"),
+        ("s3://acme/../other/a.jsonl", "can mislead"),
+        ("s3://acme//other", "can mislead"),
+        ("s3://acme/a.jsonl::s3://other/a.jsonl", "can mislead"),
+        ("s3://acme/*", "can mislead"),
+        ("s3://acme/none.jsonl", "FileNotFoundError"),
+    ],
+)
+def test_a_bucket_gives_nothing_else(
+    fetch: Any, tmp_path: Path, url: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        fetch(url, **BUCKET)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_object_over_the_limit_is_not_read(fetch: Any) -> None:
+    with pytest.raises(SourceError, match="over 100 bytes"):
+        fetch("s3://acme/a.jsonl", **BUCKET, max_upload_bytes=100)
+
+
+def test_a_client_that_is_not_installed_is_named(fetch: Any) -> None:
+    with pytest.raises(InputError, match=r"pip install 'tunegate\[az\]'"):
+        fetch("az://acme/a.jsonl", fetch_sources=("az://acme/",))
+
+
+def test_a_hub_out_of_reach_is_told(
+    fetch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    url = "hf://datasets/org/name/rows.jsonl"
+    with pytest.raises(SourceError, match="could not be read"):
+        fetch(url, fetch_sources=("hf://datasets/",))
+
+
+def test_no_more_are_fetched_at_once_than_may_be(server: str, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, fetch_seconds=0.5, **INSIDE)  # type: ignore[arg-type]
+    sources = Sources(settings, Datasets(ObjectStore(str(tmp_path))))
+    said: list[str] = []
+
+    async def one() -> None:
+        try:
+            await sources.fetch(f"{server}/slow", "acme")
+        except (SourceError, SourcesBusy) as error:
+            said.append(type(error).__name__)
+
+    async def many() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(AT_ONCE + 2):
+                tasks.start_soon(one)
+
+    anyio.run(many)
+    assert sorted(said) == ["SourceError"] * AT_ONCE + ["SourcesBusy"] * 2
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://", "https", "file:///", "s3://bucket", "hf://models/", "https://h"]
+)
+def test_a_place_that_names_too_much_is_no_setting(place: str) -> None:
+    with pytest.raises(InputError, match=r"TUNEGATE_FETCH_SOURCES.*no place"):
+        load_settings(fetch_sources=(place,))
