@@ -277,12 +277,16 @@ def run_serve(options: argparse.Namespace) -> int:
     from service.api.app import create_app
     from service.api.server import serve
     from service.settings import load_settings
+    from service.telemetry.logs import set_up_logs
+    from service.telemetry.metrics_server import metrics_served
 
     given = {"host": options.host, "port": options.port}
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(**chosen)
+    set_up_logs(settings)
     app = create_app(settings)
-    serve(app, settings)
+    with metrics_served(app.state.telemetry.metrics, settings):
+        serve(app, settings)
     if not getattr(app.state, "drained", True):
         os._exit(0)  # a step that cannot be interrupted: another process repeats it
     return 0
@@ -292,9 +296,11 @@ def run_worker(options: argparse.Namespace) -> int:
     """Work on queues until told to stop."""
     from service.jobs.worker_command import work
     from service.settings import load_settings
+    from service.telemetry.logs import set_up_logs
 
     queues = options.queues.split(",") if options.queues else None
     settings = load_settings(**({"queues": queues} if queues else {}))
+    set_up_logs(settings)
     if not work(settings):
         os._exit(0)  # as above
     return 0

@@ -98,6 +98,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Screenings that may be open beside one; further ones get 503.",
     )
+    max_running_per_tenant: int = Field(
+        default=0,
+        ge=0,
+        description="Screenings of a tenant that all workers together work on at once, "
+        "in each queue; 0: no limit. The others of it wait, and let others pass.",
+    )
     max_kept: int = Field(
         default=1_000,
         ge=1,
@@ -140,6 +146,38 @@ class Settings(BaseSettings):
     webhook_private: bool = Field(
         default=False,
         description="Let webhooks go to addresses of our own network, by HTTP too.",
+    )
+
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How a line of the log is written."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="From which level on lines are written."
+    )
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port for Prometheus alone, without a key, API and worker alike: "
+        "for the inner network; 0: none.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address of `metrics_port`."
+    )
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Bearer token for /metrics beside the API; without, only a "
+        "service that asks for no keys shows it there.",
+    )
+    otel_endpoint: str = Field(
+        default="",
+        description="OpenTelemetry collector (http://host:4318) that gets traces; "
+        "none where not set. Needs the extra `otel`.",
+    )
+    ready_seconds: float = Field(
+        default=3.0,
+        gt=0,
+        description="Longest that /readyz waits for the database and the storage.",
     )
 
     moderation_provider: Literal["off", "openai", "guard", "local"] = Field(

@@ -12,7 +12,9 @@ from fastapi_offline import FastAPIOffline
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
 from service.api.errors_http import add_handlers
+from service.api.observation import Observation, native
 from service.api.rate_limit import RateLimit
+from service.api.readiness import Readiness
 from service.api.request_headers import RequestHeaders
 from service.api.routes import (
     health,
@@ -28,6 +30,8 @@ from service.moderator import check_moderator
 from service.policy import load_policy
 from service.settings import Settings
 from service.sources import Sources
+from service.telemetry.queue_depth import QueueDepth
+from service.telemetry.telemetry import Telemetry, make_telemetry
 
 if TYPE_CHECKING:  # they import torch
     from service.jobs.worker import Worker
@@ -51,11 +55,14 @@ def create_app(
     """
     policy = load_policy(settings.policy)
     check_moderator(settings)
+    telemetry = make_telemetry(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         backend = await to_thread.run_sync(open_backend, settings)
-        worker = await to_thread.run_sync(_make_worker, backend, load, runner)
+        worker = await to_thread.run_sync(
+            _make_worker, backend, load, runner, telemetry
+        )
         app.state.context = Context(
             settings,
             policy,
@@ -65,20 +72,25 @@ def create_app(
             RateLimit(settings.requests_per_minute),
             Sources(settings, backend.store.datasets),
         )
+        telemetry.metrics.add(QueueDepth(backend))
+        app.state.readiness = Readiness(backend, settings.ready_seconds)
         if worker is not None:
             await to_thread.run_sync(worker.start)
         yield
         if worker is not None:
             app.state.drained = await to_thread.run_sync(worker.stop)
         backend.close()
+        await to_thread.run_sync(telemetry.tracing.close)
 
     app = FastAPIOffline(  # the pages of /docs without a content delivery network
         title="Tunegate",
         version=version("tunegate"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        telemetry=native(telemetry.tracing),
     )
     app.state.stopping = False
+    app.state.telemetry = telemetry
     for routes in (screenings, results, policies, webhooks, scan, schema, health):
         app.include_router(routes.router)
     add_handlers(app)
@@ -87,6 +99,7 @@ def create_app(
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_json_bytes,
     )
+    app.add_middleware(Observation, metrics=telemetry.metrics)
     app.add_middleware(RequestHeaders)
     return app
 
@@ -95,6 +108,7 @@ def _make_worker(
     backend: Backend,
     load: "Callable[[], Models] | None",
     runner: "TrialRunner | None",
+    telemetry: Telemetry,
 ) -> "Worker | None":
     """Return a worker; None where this process neither works on queues nor scans.
 
@@ -104,4 +118,4 @@ def _make_worker(
         return None
     from service.jobs.worker_command import make_worker
 
-    return make_worker(backend, load=load, runner=runner)
+    return make_worker(backend, load=load, runner=runner, telemetry=telemetry)

@@ -21,6 +21,8 @@ def serve(app: FastAPI, settings: Settings, *, log_level: str = "info") -> None:
         port=settings.port,
         log_level=log_level,
         server_header=False,
+        log_config=None,  # ours: see service.telemetry.logs
+        access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     _Server(config, app).run()

@@ -1,6 +1,8 @@
 """Backend: database, object store and queues, as the settings name them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -9,6 +11,7 @@ from detectors.errors import InputError
 from service.caller import Caller
 from service.jobs.queues import Queues, prepare
 from service.settings import Settings
+from service.storage.batches import Batch, Batches
 from service.storage.database import connect, database_url, migrate, reading
 from service.storage.datasets import Upload
 from service.storage.deletion import Deletion
@@ -16,8 +19,10 @@ from service.storage.holdings import Holdings
 from service.storage.keys import Keys
 from service.storage.objects import ObjectStore
 from service.storage.policies import Policies
-from service.storage.store import Order, Screening, Store
+from service.storage.store import Fault, Order, Screening, Store
 from service.storage.webhooks import Webhooks
+
+CANCELLED: Final = Fault("cancelled", "It was cancelled, as was asked for.")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Backend:
     def full(self) -> bool:
         """Whether a further screening would be refused."""
         with reading(self.engine).connect() as connection:
-            return self.store.full(connection)
+            return not self.store.room(connection)
 
     def holdings(self, caller: Caller) -> Holdings:
         """Return what the caller's tenant has."""
@@ -54,6 +59,10 @@ class Backend:
         """Return the webhooks of the caller's tenant."""
         return Webhooks(self.engine, caller)
 
+    def batches(self, caller: Caller) -> Batches:
+        """Return the batches of the caller's tenant."""
+        return Batches(self.store, self.queues, caller)
+
     def accept(
         self, order: Order, upload: Upload, by: Caller, *, once: str = ""
     ) -> Screening:
@@ -65,6 +74,40 @@ class Backend:
         screening = self.store.accept(order, upload, self.queues, by=by, once=once)
         self.deletion.trim(self.settings.max_kept, by.tenant)
         return screening
+
+    def accept_batch(
+        self, name: str, asked: Sequence[tuple[Order, Upload]], by: Caller, once: str
+    ) -> Batch:
+        """List and queue many screenings as one batch; errors as of `accept`."""
+        batch = self.batches(by).accept(name, asked, once=once)
+        self.deletion.trim(self.settings.max_kept, by.tenant)
+        return batch
+
+    def cancel(self, screening_id: str, by: Caller) -> bool:
+        """End a tenant's screening as failed; False where it is over or there is none.
+
+        What is done to it stops before its next step.
+        """
+        if self.holdings(by).get(screening_id) is None:
+            return False
+        cancelled = self.store.fail(screening_id, CANCELLED)
+        if cancelled:
+            self.queues.cancel(screening_id)
+        return cancelled
+
+    def cancel_batch(self, batch_id: str, by: Caller) -> Batch | None:
+        """End all of a batch that is not over; None where there is none of that id."""
+        batches = self.batches(by)
+        for screening_id in batches.screenings(batch_id):
+            self.cancel(screening_id, by)
+        return batches.cancelled(batch_id)
+
+    def delete_batch(self, batch_id: str, by: Caller) -> bool:
+        """Delete a batch with its screenings; False where there is none of that id."""
+        batches = self.batches(by)
+        for screening_id in batches.screenings(batch_id):
+            self.delete(screening_id, by)
+        return batches.remove(batch_id)
 
     def delete(self, screening_id: str, by: Caller) -> bool:
         """Delete a tenant's screening, and stop the work on it.
@@ -98,6 +141,9 @@ def open_backend(settings: Settings) -> Backend:
         said = f"database {where}: {str(error.orig).splitlines()[0]}"
         raise InputError(said) from error
     queues = Queues(engine, timeout_seconds=settings.timeout_seconds)
-    queues.register(poll_seconds=settings.poll_seconds)
+    queues.register(
+        poll_seconds=settings.poll_seconds,
+        each_tenant=settings.max_running_per_tenant,
+    )
     store = Store(engine, objects, max_open=settings.max_queued)
     return Backend(settings, engine, store, queues, Deletion(store), Keys(engine))

@@ -13,6 +13,7 @@ from detectors.errors import InputError
 from service.outbound import Resolve, check_url, resolve_host
 from service.settings import Settings
 from service.storage.webhooks import Delivery, Outbox, Webhook
+from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,14 @@ class Deliverer:
     """A thread that sends what is due; any number of processes may have one."""
 
     def __init__(
-        self, outbox: Outbox, settings: Settings, *, resolve: Resolve = resolve_host
+        self,
+        outbox: Outbox,
+        settings: Settings,
+        *,
+        resolve: Resolve = resolve_host,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._attempts = (metrics or Metrics()).webhook_attempts
         self._outbox = outbox
         self._settings = settings
         self._resolve = resolve
@@ -56,6 +63,7 @@ class Deliverer:
             done = 200 <= status < 300
             gone = status == GONE
             self._outbox.settle(delivery, done=done, said=said, gone=gone)
+            self._attempts.labels("delivered" if done else "failed").inc()
         return len(due)
 
     def _attempt(self, delivery: Delivery, webhook: Webhook) -> tuple[int, str]:

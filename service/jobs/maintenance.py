@@ -11,6 +11,7 @@ from service.jobs.backend import Backend
 from service.jobs.executor import Executor
 from service.jobs.queues import ATTEMPTS
 from service.storage.store import Fault
+from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ FAULTS: Final = {
 class Maintenance:
     """A thread that does in every process what no request waits for."""
 
-    def __init__(self, backend: Backend, executor: Executor) -> None:
+    def __init__(self, backend: Backend, executor: Executor, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._backend = backend
         self._executor = executor
         self._stopping = threading.Event()
@@ -73,7 +75,8 @@ class Maintenance:
         """Fail the screenings whose workflow ended without a result."""
         store, queues = self._backend.store, self._backend.queues
         for screening_id, state in queues.lost(store.open_screenings()).items():
-            store.fail(screening_id, FAULTS[state])
+            if store.fail(screening_id, FAULTS[state]):
+                self._metrics.failures.labels(FAULTS[state].code).inc()
 
     def _clean(self) -> None:
         deletion, settings = self._backend.deletion, self._backend.settings

@@ -1,12 +1,14 @@
 """Queues: what waits to be worked on, in the service's own database, by DBOS."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, String, column, func, select, table
 
 from service.settings import QUEUES
+from service.telemetry.origin import REQUEST_ID, origin
+from service.telemetry.tracing import traceparent
 
 APPLICATION: Final = "tunegate"
 WORKFLOW_VERSION: Final = "1"
@@ -15,6 +17,17 @@ is not gone on with under another."""
 
 ATTEMPTS: Final = 20
 """Times a screening is begun again before it counts as what brings the process down."""
+
+Account = Mapping[str, str]
+"""On whose account a screening runs: `tenant`, and for logs and traces the `request_id`
+and `traceparent` of what asked for it."""
+
+WORKFLOWS: Final = table(
+    "workflow_status", column("queue_name", String), column("status", String)
+)
+"""What DBOS keeps of workflows; on PostgreSQL in a schema of its own."""
+
+STATES: Final = {"ENQUEUED": "waiting", "PENDING": "running"}
 
 LOST: Final = ("CANCELLED", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 """States of a workflow that ended without ending its screening."""
@@ -42,17 +55,21 @@ class Queues:
             lazy=True,
         )
 
-    def register(self, *, poll_seconds: float) -> None:
-        """List the queues; each process works on one screening of each at a time."""
+    def register(self, *, poll_seconds: float, each_tenant: int = 0) -> None:
+        """List the queues; each process works on one screening of each at a time.
+
+        All processes together work on at most `each_tenant` of a tenant's; 0: no limit.
+        """
         for name in QUEUES:
             self._client.register_queue(
                 name,
                 worker_concurrency=1,
+                partition_concurrency=each_tenant or None,
                 polling_interval_sec=poll_seconds,
                 on_conflict="always_update",
             )
 
-    def enqueue(self, connection: Connection, screening_id: str) -> None:
+    def enqueue(self, connection: Connection, screening_id: str, tenant: str) -> None:
         """Queue a screening for the detectors, in the caller's transaction."""
         limit = self._timeout_seconds
         options = {"workflow_timeout": limit} if limit else {}
@@ -63,10 +80,28 @@ class Queues:
                 "queue_name": "detect",
                 "workflow_id": screening_id,
                 "app_version": WORKFLOW_VERSION,
+                "queue_partition_key": tenant,
                 **options,  # type: ignore[typeddict-item]  # an optional key of it
             },
             screening_id,
+            account(tenant),
         )
+
+    def depth(self, connection: Connection) -> dict[tuple[str, str], int]:
+        """Count what each queue holds, by queue and "waiting" or "running"."""
+        kind = connection.dialect.name
+        schema = {None: "dbos"} if kind == "postgresql" else {}
+        c = WORKFLOWS.c
+        asked = (
+            select(c.queue_name, c.status, func.count())
+            .where(c.queue_name.in_(QUEUES), c.status.in_(STATES))
+            .group_by(c.queue_name, c.status)
+        )
+        options = {"schema_translate_map": schema}
+        found = dict.fromkeys(((q, s) for q in QUEUES for s in STATES.values()), 0)
+        for queue, state, count in connection.execute(asked, execution_options=options):
+            found[queue, STATES[state]] = count
+        return found
 
     def cancel(self, screening_id: str) -> None:
         """Stop what is done to a screening: its workflow starts no further step."""
@@ -92,6 +127,12 @@ class Queues:
     def close(self) -> None:
         """Let go of what the client holds."""
         self._client.destroy()
+
+
+def account(tenant: str) -> dict[str, str]:
+    """Say on whose account the request of this thread or task asks."""
+    asked = {REQUEST_ID: origin().get(REQUEST_ID, ""), **traceparent()}
+    return {"tenant": tenant, **{k: v for k, v in asked.items() if v}}
 
 
 def prepare(url: str) -> None:

@@ -8,8 +8,9 @@ the same again.
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Final
@@ -37,6 +38,7 @@ from service.screening import (
 )
 from service.storage.checkpoint import Checkpoints
 from service.storage.store import Fault, Job, Store
+from service.telemetry.telemetry import Telemetry
 from trial.trial import Trial
 
 MODERATION_BATCH: Final = 500
@@ -86,6 +88,7 @@ class Equipment:
     limits: Limits
     runner: TrialRunner | None
     stopping: Callable[[], bool]
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,8 @@ class Steps:
         else:
             said = moderate_rows(moderator, examples, progress=self.tell)
         made = TimedBatch(time.perf_counter() - began, said)
+        for result, count in _results(said).items():
+            self._has.telemetry.metrics.moderated_rows.labels(result).inc(count)
         self._keep(f"moderation-{batch}", made)
         return {"rows": len(said.rows), "requests": said.usage.requests}
 
@@ -221,6 +226,11 @@ class Steps:
             stop_rule(order.policy),
         )
         made = TimedTrial(time.perf_counter() - began, done)
+        self._has.telemetry.metrics.count_trial(
+            measured=done.measured,
+            seconds=made.seconds,
+            device=done.versions.get("device", ""),
+        )
         self._keep("trial", made)
         return {"measured": done.measured, "rows_trained": done.rows_trained}
 
@@ -244,9 +254,20 @@ class Steps:
             ),
         )
         outcome = report.decision.outcome
-        self._has.store.finish(self._id, outcome, report.to_json().encode())
+        content = report.to_json().encode()
+        if self._has.store.finish(self._id, outcome, content):
+            self._has.telemetry.metrics.verdicts.labels(outcome).inc()
         self._clear_if_deleted()
         return {"outcome": outcome}
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Time and trace one attempt at a step."""
+        with (
+            self._has.telemetry.metrics.step(name),
+            self._has.telemetry.tracing.span(f"step {name}"),
+        ):
+            yield
 
     def tell(self, stage: str, done: int, total: int) -> None:
         """Note how far the work is; Abandoned where it should not go on."""
@@ -266,7 +287,8 @@ class Steps:
 
     def fail(self, fault: Fault) -> dict[str, object]:
         """End the screening as failed; what was made of it is of no use any more."""
-        self._has.store.fail(self._id, fault)
+        if self._has.store.fail(self._id, fault):
+            self._has.telemetry.metrics.failures.labels(fault.code).inc()
         return {"code": fault.code}
 
     @cached_property
@@ -326,3 +348,8 @@ class Steps:
         if self._has.store.get(self._id) is None:
             self._kept.clear()
             raise Gone
+
+
+def _results(said: RowModeration) -> dict[str, int]:
+    missed = sum(row.verdict is None for row in said.rows)
+    return {"judged": len(said.rows) - missed, "missed": missed}

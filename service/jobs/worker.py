@@ -20,6 +20,7 @@ from service.models import Models
 from service.screening import TrialRunner
 from service.storage.store import Fault
 from service.storage.webhooks import Outbox
+from service.telemetry.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,11 @@ class Worker:
         load: LoadModels,
         load_moderator: LoadModerator,
         runner: TrialRunner | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.models: Models | None = None
         self.fault = ""
+        self.telemetry = telemetry or Telemetry()
         self._backend = backend
         self._load = load
         self._load_moderator = load_moderator
@@ -55,8 +58,11 @@ class Worker:
         self._workflows: Workflows | None = None
         lease = backend.settings.lease_seconds
         self._executor = Executor(backend.engine, lease_seconds=lease)
-        self._maintenance = Maintenance(backend, self._executor)
-        self._deliverer = Deliverer(Outbox(backend.engine), backend.settings)
+        metrics = self.telemetry.metrics
+        self._maintenance = Maintenance(backend, self._executor, metrics)
+        self._deliverer = Deliverer(
+            Outbox(backend.engine), backend.settings, metrics=metrics
+        )
 
     def start(self) -> None:
         """Load the models in a thread; begin to work."""
@@ -108,6 +114,7 @@ class Worker:
                 limits=settings.limits(),
                 runner=self._runner,
                 stopping=self._stopping.is_set,
+                telemetry=self.telemetry,
             )
         )
         DBOS.listen_queues(queues)

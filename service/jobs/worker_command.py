@@ -14,6 +14,9 @@ from service.models import Models, load_models
 from service.moderator import check_moderator, load_cache, load_moderator
 from service.screening import TrialRunner
 from service.settings import Settings
+from service.telemetry.metrics_server import metrics_served
+from service.telemetry.queue_depth import QueueDepth
+from service.telemetry.telemetry import Telemetry, make_telemetry
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +26,12 @@ def make_worker(
     *,
     load: Callable[[], Models] | None = None,
     runner: TrialRunner | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Worker:
-    """Return a worker as the settings want it; `load` and `runner` replace parts."""
+    """Return a worker as the settings want it; `load` and `runner` replace parts.
+
+    InputError as `make_telemetry`, where none is given.
+    """
     settings = backend.settings
     cache = load_cache(settings)
     return Worker(
@@ -34,6 +41,7 @@ def make_worker(
             settings, models.detectors, spent=spent, cache=cache
         ),
         runner=runner or judged_runner(settings),
+        telemetry=telemetry or make_telemetry(settings),
     )
 
 
@@ -52,8 +60,12 @@ def work(settings: Settings) -> bool:
         signal.signal(number, stop)
     backend = open_backend(settings)
     worker = make_worker(backend)
-    worker.start()
-    told.wait()
-    drained = worker.stop()
+    telemetry = worker.telemetry
+    telemetry.metrics.add(QueueDepth(backend))
+    with metrics_served(telemetry.metrics, settings):
+        worker.start()
+        told.wait()
+        drained = worker.stop()
+    telemetry.tracing.close()
     backend.close()
     return drained

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from dbos import DBOS, SetWorkflowID, StepOptions
+from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, StepOptions
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from detectors.errors import TunegateError
-from service.jobs.queues import ATTEMPTS, trial_id
+from service.jobs.queues import ATTEMPTS, Account, trial_id
 from service.jobs.steps import Equipment, Gone, Steps, Unfit
 from service.storage.objects import StoreUnavailable
 from service.storage.store import Fault
+from service.telemetry.origin import originating
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +47,19 @@ class Workflows:
         self.running: list[str] = []
 
         @DBOS.workflow(name="detect", max_recovery_attempts=ATTEMPTS)
-        def detect(screening_id: str) -> None:
-            with self._working(screening_id) as steps:
-                self._detect(steps, screening_id)
+        def detect(screening_id: str, account: Account) -> None:
+            with self._working("detect", screening_id, account) as steps:
+                self._detect(steps, screening_id, account)
 
         @DBOS.workflow(name="trial", max_recovery_attempts=ATTEMPTS)
-        def trial(screening_id: str, batches: int) -> None:
-            with self._working(screening_id) as steps:
+        def trial(screening_id: str, batches: int, account: Account) -> None:
+            with self._working("trial", screening_id, account) as steps:
                 _checkpointed(steps, "trial", steps.try_out, batches)
                 _checkpointed(steps, "report", steps.conclude, batches)
 
         self._trial = trial
 
-    def _detect(self, steps: Steps, screening_id: str) -> None:
+    def _detect(self, steps: Steps, screening_id: str, account: Account) -> None:
         plan = _checkpointed(steps, "ingest", steps.ingest)
         for name in plan["detectors"]:
             _checkpointed(steps, f"detect.{name}", steps.detect, name)
@@ -68,14 +69,27 @@ class Workflows:
         if not plan["run_trial"]:
             _checkpointed(steps, "report", steps.conclude, batches)
             return
-        with SetWorkflowID(trial_id(screening_id)):
-            DBOS.enqueue_workflow("trial", self._trial, screening_id, batches)
+        with (
+            SetWorkflowID(trial_id(screening_id)),
+            SetEnqueueOptions(queue_partition_key=account["tenant"]),
+        ):
+            DBOS.enqueue_workflow(
+                "trial", self._trial, screening_id, batches, dict(account)
+            )
 
     @contextmanager
-    def _working(self, screening_id: str) -> Iterator[Steps]:
+    def _working(
+        self, half: str, screening_id: str, account: Account
+    ) -> Iterator[Steps]:
+        known = {k: v for k, v in account.items() if k != "tenant"}
+        tracing = self._equipment.telemetry.tracing
         self.running.append(screening_id)
         try:
-            yield Steps(self._equipment, screening_id)
+            with (
+                originating(screening_id=screening_id, **known),
+                tracing.span(half, parent=account, screening=screening_id),
+            ):
+                yield Steps(self._equipment, screening_id)
         except Ended:
             log.info("screening %s: ended before its last step", screening_id)
         finally:
@@ -92,7 +106,12 @@ def _checkpointed(
         "max_attempts": STEP_ATTEMPTS,
         "should_retry": lambda error: isinstance(error, TRANSIENT),
     }
-    made = DBOS.run_step(options, _attempt, act, given)
+
+    def attempt() -> Result:
+        with steps.timed(name):
+            return _attempt(act, given)
+
+    made = DBOS.run_step(options, attempt)
     if "fault" in made:
         fault = Fault(**made["fault"])
         DBOS.run_step({**options, "name": "fail"}, _attempt, steps.fail, (fault,))

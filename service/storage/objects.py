@@ -1,6 +1,7 @@
 """The object store: uploads, checkpoints and reports under keys, by fsspec."""
 
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -96,6 +97,19 @@ class ObjectStore:
             os.replace(here, there)
         else:
             self._again(lambda: self._fs.mv(here, there))
+
+    def probe(self) -> None:
+        """Write, read and remove a small object, once; OSError where that fails."""
+        path = self._path(f"probes/{secrets.token_hex(8)}")
+        said = secrets.token_bytes(16)
+        if self._local:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._fs.pipe_file(path, said)
+        try:
+            if self._fs.cat_file(path) != said:
+                raise OSError("the object store gives back other bytes than it took")
+        finally:
+            self._fs.rm_file(path)
 
     def delete(self, key: str) -> None:
         """Remove an object, or all below a key; nothing where there is none."""

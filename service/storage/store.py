@@ -94,8 +94,8 @@ class KeyReused(Exception):
 class Queue(Protocol):
     """Takes a screening to be worked on, in the transaction that accepts it."""
 
-    def enqueue(self, connection: Connection, screening_id: str) -> None:
-        """Queue a screening; nothing happens before the transaction commits."""
+    def enqueue(self, connection: Connection, screening_id: str, tenant: str) -> None:
+        """Queue a tenant's screening; nothing happens before the commit."""
         ...
 
 
@@ -162,7 +162,7 @@ class Store:
             connection.execute(insert(SCREENINGS).values(**row, **key))
             policy = order.policy.digest
             note(connection, screening.id, "accepted", by=by, policy=policy)
-            queue.enqueue(connection, screening.id)
+            queue.enqueue(connection, screening.id, by.tenant)
         return screening
 
     def _accepted(
