@@ -104,6 +104,9 @@ class Settings(BaseSettings):
         description="Screenings of a tenant that all workers together work on at once, "
         "in each queue; 0: no limit. The others of it wait, and let others pass.",
     )
+    batch_max_datasets: int = Field(
+        default=100, ge=1, description="Most datasets of one POST /v1/batches."
+    )
     max_kept: int = Field(
         default=1_000,
         ge=1,

@@ -17,6 +17,7 @@ from service.api.rate_limit import RateLimit
 from service.api.readiness import Readiness
 from service.api.request_headers import RequestHeaders
 from service.api.routes import (
+    batches,
     health,
     policies,
     results,
@@ -91,7 +92,16 @@ def create_app(
     )
     app.state.stopping = False
     app.state.telemetry = telemetry
-    for routes in (screenings, results, policies, webhooks, scan, schema, health):
+    for routes in (
+        screenings,
+        results,
+        batches,
+        policies,
+        webhooks,
+        scan,
+        schema,
+        health,
+    ):
         app.include_router(routes.router)
     add_handlers(app)
     app.add_middleware(

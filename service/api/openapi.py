@@ -35,6 +35,37 @@ SCREENING: Final = {
     },
 }
 QUEUED: Final = {**SCREENING, "status": "queued", "outcome": None, "finished_at": None}
+CANCELLED: Final = {
+    **SCREENING,
+    "status": "failed",
+    "outcome": None,
+    "fault": {"code": "cancelled", "message": "It was cancelled, as was asked for."},
+}
+BATCH_ID: Final = "bat_0f1e2d3c4b5a69788796a5b4"
+BATCH: Final = {
+    "id": BATCH_ID,
+    "name": "tuesday",
+    "status": "finished",
+    "outcome": "REVIEW",
+    "size": 2,
+    "statuses": {"queued": 0, "running": 0, "finished": 2, "failed": 0},
+    "outcomes": {"ACCEPT": 1, "REVIEW": 1, "REJECT": 0},
+    "created_at": "2026-01-02T03:04:05.678+00:00",
+    "cancelled_at": None,
+    "screenings": [ID, "scr_1f1e2d3c4b5a69788796a5b4"],
+    "links": {
+        "self": f"/v1/batches/{BATCH_ID}",
+        "screenings": f"/v1/screenings?batch={BATCH_ID}",
+    },
+}
+BATCH_ASKED: Final = {
+    "name": "tuesday",
+    "datasets": [
+        {"rows": ROWS, "name": "support"},
+        {"url": "https://data.example.com/reviews.jsonl"},
+        {"sha256": "9f" * 32},
+    ],
+}
 FINDING: Final = {
     "line": 12,
     "example": "12",
@@ -190,5 +221,12 @@ UPLOAD_SCHEMA: Final[dict[str, Any]] = {
 UPLOAD_EXAMPLE: Final = {
     "file": "(the bytes of support.jsonl)",
     "recipe": '{"epochs": 3, "learning_rate_multiplier": 1.0}',
+}
+FILES_SCHEMA: Final[dict[str, Any]] = {
+    **UPLOAD_SCHEMA,
+    "properties": {
+        **UPLOAD_SCHEMA["properties"],
+        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+    },
 }
 ROWS_EXAMPLE: Final = {"rows": ROWS, "name": "support", "recipe": {"epochs": 3}}

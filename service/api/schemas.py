@@ -1,7 +1,7 @@
 """Schemas: what enters and leaves over HTTP, beside the report itself."""
 
 import json
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,7 @@ from service.report.report import (
     OutcomeName,
 )
 from service.settings import Settings
+from service.storage.batches import Batch, BatchStatus
 from service.storage.policies import KeptPolicy
 from service.storage.store import Fault, Screening, Status
 from service.storage.webhooks import Delivery, State, Webhook
@@ -153,6 +154,13 @@ class TreatmentIn(Incoming):
 
 class ScreeningIn(DatasetIn, TreatmentIn):
     """A screening of one dataset."""
+
+
+class BatchIn(TreatmentIn):
+    """Screenings of many datasets, each by itself, all treated alike."""
+
+    datasets: list[DatasetIn] = Field(min_length=1)
+    name: str = Field(default="batch", min_length=1, max_length=200)
 
 
 class PolicyIn(Incoming):
@@ -346,6 +354,58 @@ class ScreeningPage(BaseModel):
     """Screenings, newest first; `next_cursor` is null on the last page."""
 
     data: list[ScreeningOut]
+    next_cursor: str | None
+
+
+class BatchLinks(BaseModel):
+    """Where to go from here."""
+
+    self: str
+    screenings: str
+
+
+class BatchOut(BaseModel):
+    """A batch: one status, and one summary over its screenings."""
+
+    id: str
+    name: str
+    status: BatchStatus = Field(description="finished: every screening of it is over.")
+    outcome: OutcomeName | None = Field(
+        description="The gravest, once finished; one that failed counts as REVIEW."
+    )
+    size: int = Field(description="Screenings asked for.")
+    statuses: dict[Status, int] = Field(description="How many are how far.")
+    outcomes: dict[OutcomeName, int]
+    created_at: str
+    cancelled_at: str | None
+    screenings: list[str] = Field(description="Their ids, in the order asked for.")
+    links: BatchLinks
+
+    @classmethod
+    def of(cls, batch: Batch, ids: list[str], root: str = "") -> "BatchOut":
+        """Take it from the store; `root` is the path the app is mounted at."""
+        return cls(
+            id=batch.id,
+            name=clean(batch.name),
+            status=batch.status,
+            outcome=batch.outcome,
+            size=batch.size,
+            statuses={s: batch.statuses.get(s, 0) for s in get_args(Status)},
+            outcomes={o: batch.outcomes.get(o, 0) for o in get_args(OutcomeName)},
+            created_at=batch.created_at,
+            cancelled_at=batch.cancelled_at,
+            screenings=ids,
+            links=BatchLinks(
+                self=f"{root}/v1/batches/{batch.id}",
+                screenings=f"{root}/v1/screenings?batch={batch.id}",
+            ),
+        )
+
+
+class BatchPage(BaseModel):
+    """Batches, newest first; `next_cursor` is null on the last page."""
+
+    data: list[BatchOut]
     next_cursor: str | None
 
 

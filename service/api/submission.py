@@ -3,6 +3,9 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from typing import Any, Final
@@ -13,33 +16,74 @@ from fastapi import Request
 from service.api.context import Context
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
-from service.api.schemas import DatasetIn, ScreeningIn
+from service.api.schemas import DatasetIn, ScreeningIn, TreatmentIn
 from service.caller import Caller
 from service.policy import Policy, parse_policy
 from service.sources import SourcesBusy
 from service.storage.datasets import Upload
 from service.storage.policies import REFERENCE
 from service.storage.store import KeyReused, Order, QueueFull, Screening
+from trial.recipe import Recipe
 
+MULTIPART: Final = "multipart/form-data"
+JSON: Final = "application/json"
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 async def submit(request: Request, here: Context, caller: Caller) -> Screening:
     """Queue what the request asks for; a key that was seen gives what it gave then."""
+    once = await admit(request, here)
+    if media_type(request) == MULTIPART:
+        async with upload_form(request, here.backend.store.datasets) as form:
+            return await to_thread.run_sync(_queue_upload, here, form, caller, once)
+    asked = await json_body(request, ScreeningIn)
+    treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
+    upload = await obtain(here, asked, caller)
+    order = treatment.order(dataset_name(asked))
+    return await to_thread.run_sync(_queue, here, caller, order, upload, once)
+
+
+async def admit(request: Request, here: Context) -> str:
+    """Return the digest of the request's idempotency key, "" without one.
+
+    503 where nothing is taken now, 415 where the body is of no kind that is read.
+    """
     once = idempotency_key(request)
     if not once and await to_thread.run_sync(lambda: here.backend.full):
         raise busy()
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        async with upload_form(request, here.backend.store.datasets) as form:
-            return await to_thread.run_sync(_queue_upload, here, form, caller, once)
-    if kind == "application/json":
-        asked = await json_body(request, ScreeningIn)
-        order = await to_thread.run_sync(_order, here, asked, caller)
-        upload = await obtain(here, asked, caller)
-        return await to_thread.run_sync(_queue, here, caller, order, upload, once)
-    said = "Send multipart/form-data with a file, or application/json."
-    raise Problem(415, "unsupported_media_type", said)
+    if media_type(request) not in (MULTIPART, JSON):
+        said = f"Send {MULTIPART} with a file, or {JSON}."
+        raise Problem(415, "unsupported_media_type", said)
+    return once
+
+
+def media_type(request: Request) -> str:
+    """Return the media type of the body, without its parameters."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How datasets are to be screened, checked."""
+
+    policy: Policy
+    recipe: Recipe
+    run_trial: bool
+
+    def order(self, name: str) -> Order:
+        """Return the order for a dataset."""
+        return Order(name, self.policy, self.recipe, self.run_trial)
+
+
+def treatment_of(
+    here: Context, asked: UploadForm | TreatmentIn, caller: Caller
+) -> Treatment:
+    """Check how datasets are to be screened; PolicyError, RecipeError, 422."""
+    return Treatment(
+        choose_policy(here, caller, asked.policy),
+        asked.recipe.recipe(here.settings),
+        asked.run_trial and here.settings.run_trial,
+    )
 
 
 def idempotency_key(request: Request) -> str:
@@ -113,28 +157,23 @@ def dataset_name(asked: DatasetIn) -> str:
 def _queue_upload(
     here: Context, form: UploadForm, caller: Caller, once: str
 ) -> Screening:
-    recipe = form.recipe.recipe(here.settings)
-    policy = choose_policy(here, caller, form.policy)
-    file = form.files[0]
-    name = safe_name(form.name or file.filename)
-    order = Order(name, policy, recipe, form.run_trial and here.settings.run_trial)
+    treatment, file = treatment_of(here, form, caller), form.files[0]
+    order = treatment.order(safe_name(form.name or file.filename))
     return _queue(here, caller, order, file.upload, once)
-
-
-def _order(here: Context, asked: ScreeningIn, caller: Caller) -> Order:
-    return Order(
-        dataset_name(asked),
-        choose_policy(here, caller, asked.policy),
-        asked.recipe.recipe(here.settings),
-        asked.run_trial and here.settings.run_trial,
-    )
 
 
 def _queue(
     here: Context, caller: Caller, order: Order, upload: Upload, once: str
 ) -> Screening:
-    try:
+    with refusals():
         return here.backend.accept(order, upload, caller, once=once)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Say over HTTP why something was not accepted."""
+    try:
+        yield
     except QueueFull as error:
         raise busy() from error
     except KeyReused as error:

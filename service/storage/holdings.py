@@ -39,7 +39,7 @@ class Holdings:
         return job_of(row) if done and row is not None else None
 
     def page(
-        self, *, after: str = "", limit: int, status: str = ""
+        self, *, after: str = "", limit: int, status: str = "", batch: str = ""
     ) -> tuple[list[Screening], bool]:
         """Return screenings, newest first, and whether more follow.
 
@@ -48,6 +48,8 @@ class Holdings:
         asked = select(SCREENINGS).where(self._mine)
         if status:
             asked = asked.where(S.status == status)
+        if batch:
+            asked = asked.where(S.batch == batch)
         if after:
             last = self._find(after)
             if last is None:

@@ -140,7 +140,7 @@ class Store:
                     raise
                 return self._accept(order, upload, queue, by, once)
         except BaseException:
-            self._drop(upload)
+            self.drop(upload)
             raise
 
     def _accept(
@@ -152,12 +152,11 @@ class Store:
             if before is not None:
                 self.datasets.discard(upload)
                 return before
-            if self.full(connection):
+            if not self.room(connection):
                 raise QueueFull
-            name = f"scr_{secrets.token_hex(12)}"
-            screening = Screening(name, order.name, now(), tenant=by.tenant)
+            screening = new_screening(order, by)
             self.datasets.claim(connection, upload, screening.created_at)
-            row = _row(screening, order, upload)
+            row = row_of(screening, order, upload)
             key = {"idempotency_key": once, "request": request} if once else {}
             connection.execute(insert(SCREENINGS).values(**row, **key))
             policy = order.policy.digest
@@ -178,7 +177,8 @@ class Store:
             raise KeyReused
         return screening_of(found)
 
-    def _drop(self, upload: Upload) -> None:
+    def drop(self, upload: Upload) -> None:
+        """Remove an upload that was not accepted, and what of it was claimed."""
         self.datasets.discard(upload)
         with self.engine.begin() as connection:
             self.datasets.release(connection, upload.digest)
@@ -229,7 +229,7 @@ class Store:
             values = {
                 "status": "failed",
                 "fault_code": fault.code,
-                "fault_message": _storable(fault.message),
+                "fault_message": storable(fault.message),
                 "finished_at": now(),
             }
             changed = _change(connection, screening_id, values)
@@ -244,11 +244,12 @@ class Store:
         with self._reading.connect() as connection:
             return list(connection.execute(asked.order_by(S.number)).scalars())
 
-    def full(self, connection: Connection) -> bool:
-        """Say whether a further screening would be refused."""
+    def room(self, connection: Connection) -> int:
+        """Count the further screenings that would be taken; 0 where none would."""
         open_ = (S.status.notin_(OVER), S.deleted_at.is_(None))
         asked = select(func.count()).select_from(SCREENINGS).where(*open_)
-        return bool(connection.execute(asked).scalar_one() > self._max_open)
+        found: int = connection.execute(asked).scalar_one()
+        return max(0, self._max_open + 1 - found)
 
     def _find(self, screening_id: str) -> RowMapping | None:
         if not SCREENING_ID.fullmatch(screening_id):
@@ -296,11 +297,18 @@ def _change(
     return connection.execute(change.values(**values)).rowcount > 0
 
 
-def _row(screening: Screening, order: Order, upload: Upload) -> dict[str, Any]:
+def new_screening(order: Order, by: Caller) -> Screening:
+    """Return what an order of a caller's becomes."""
+    name = f"scr_{secrets.token_hex(12)}"
+    return Screening(name, order.name, now(), tenant=by.tenant)
+
+
+def row_of(screening: Screening, order: Order, upload: Upload) -> dict[str, Any]:
+    """Return the row of a screening that is queued."""
     return {
         "id": screening.id,
         "tenant": screening.tenant,
-        "name": _storable(screening.name),
+        "name": storable(screening.name),
         "created_at": screening.created_at,
         "status": screening.status,
         "stage": screening.stage,
@@ -327,7 +335,7 @@ def request_digest(order: Order, upload: Upload) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return text that every database takes: PostgreSQL refuses U+0000."""
     return clean(text).replace("\x00", "\ufffd")
 

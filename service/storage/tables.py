@@ -72,11 +72,33 @@ SCREENINGS: Final = Table(
     Column("request", String(64)),
     Index("ix_screenings_tenant", "tenant", "number"),
     Index("uq_screenings_idempotency_key", "tenant", "idempotency_key", unique=True),
+    Column("batch", String(40), index=True),
+    Column("row_count", BigInteger),
+    Column("stage_at", String(32)),
+    Column("stages", JSON),
 )
 """One row a screening asked for. `form` is "file" or "rows" (JSON), `report` the
 SHA-256 of the report, `request` that of what was asked for under the
-`idempotency_key`, itself a SHA-256. A deleted one keeps its row until its
+`idempotency_key`, itself a SHA-256. `stages` has the seconds of each stage that
+is over, `stage_at` when the present one began. A deleted one keeps its row until its
 objects are gone."""
+
+BATCHES: Final = Table(
+    "batches",
+    METADATA,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("tenant", String(63), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("cancelled_at", String(32)),
+    Column("idempotency_key", String(64)),
+    Column("request", String(64)),
+    Index("ix_batches_tenant", "tenant", "number"),
+    Index("uq_batches_idempotency_key", "tenant", "idempotency_key", unique=True),
+)
+"""Screenings asked for together: `size` of them. A batch goes with its last one."""
 
 AUDIT_EVENTS: Final = Table(
     "audit_events",

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from service.api.errors_http import Problem
 from service.api.openapi import answer, problem
 from service.api.schemas import (
+    BatchIn,
+    BatchOut,
     FindingPage,
     PolicyOut,
     ProblemOut,
@@ -22,6 +24,8 @@ from service.report.report import report_schema, schema_text
 router = APIRouter(prefix="/v1/schemas", tags=["schemas"])
 
 MODELS: Final[dict[str, type[BaseModel]]] = {
+    "batch": BatchOut,
+    "batch-request": BatchIn,
     "findings": FindingPage,
     "policy": Policy,
     "kept-policy": PolicyOut,

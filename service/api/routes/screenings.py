@@ -11,6 +11,7 @@ from service.api.context import Here, not_found
 from service.api.errors_http import Problem
 from service.api.openapi import (
     BUSY,
+    CANCELLED,
     GUARDED,
     INVALID,
     NOT_FOUND,
@@ -90,11 +91,12 @@ def list_screenings(
     limit: Limit = 20,
     cursor: Cursor = "",
     status: Status | None = None,
+    batch: Annotated[str, Query(max_length=100, description="Of that batch.")] = "",
 ) -> ScreeningPage:
     """List screenings, newest first."""
     try:
         found, more = here.backend.holdings(caller).page(
-            after=cursor, limit=limit, status=status or ""
+            after=cursor, limit=limit, status=status or "", batch=batch
         )
     except KeyError as error:
         raise _unknown_cursor() from error
@@ -115,6 +117,22 @@ def get_screening(
     """Say how far a screening is, and its outcome once it is finished."""
     shown = ScreeningOut.of(here.screening(screening_id, caller), _root(request))
     return answer_json(request, shown.model_dump_json().encode())
+
+
+@router.post(
+    "/{screening_id}/cancel",
+    responses={
+        **GUARDED,
+        200: answer(CANCELLED, "It ended, now or before."),
+        404: NOT_FOUND,
+    },
+)
+def cancel_screening(
+    screening_id: str, request: Request, here: Here, caller: Submitter
+) -> ScreeningOut:
+    """End a screening: it fails as `cancelled`; one that is over stays as it is."""
+    here.backend.cancel(screening_id, caller)
+    return ScreeningOut.of(here.screening(screening_id, caller), _root(request))
 
 
 @router.delete(

@@ -1,0 +1,106 @@
+"""Batching: what a request asks to have screened as one batch, accepted and queued."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+from anyio import CancelScope, to_thread
+from fastapi import Request
+
+from detectors.errors import InputError
+from service.api.context import Context
+from service.api.errors_http import Problem
+from service.api.reading import UploadForm, json_body, safe_name, upload_form
+from service.api.schemas import BatchIn, DatasetIn
+from service.api.submission import (
+    MULTIPART,
+    admit,
+    dataset_name,
+    media_type,
+    obtain,
+    refusals,
+    treatment_of,
+)
+from service.caller import Caller
+from service.sources import SourceError
+from service.storage.batches import Batch
+from service.storage.datasets import Upload
+from service.storage.store import Order
+
+NAME: Final = "batch"
+"""Of a batch that was given none."""
+
+Asked = Sequence[tuple[Order, Upload]]
+
+
+async def submit_batch(request: Request, here: Context, caller: Caller) -> Batch:
+    """Queue every dataset of a request, or none of them."""
+    once = await admit(request, here)
+    if media_type(request) == MULTIPART:
+        datasets, most = here.backend.store.datasets, most_datasets(here)
+        async with upload_form(request, datasets, max_files=most) as form:
+            return await to_thread.run_sync(_queue_files, here, form, caller, once)
+    asked = await json_body(request, BatchIn)
+    most = most_datasets(here)
+    if len(asked.datasets) > most:
+        raise Problem(422, "invalid_request", f"datasets: at most {most} of them")
+    treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
+    uploads = await _obtain_all(here, asked.datasets, caller)
+    orders = [treatment.order(dataset_name(each)) for each in asked.datasets]
+    ready = list(zip(orders, uploads, strict=True))
+    name = safe_name(asked.name)
+    return await to_thread.run_sync(_queue, here, name, ready, caller, once)
+
+
+def most_datasets(here: Context) -> int:
+    """Return how many datasets a batch may have: no more than may be open at once."""
+    return min(here.settings.batch_max_datasets, here.settings.max_queued + 1)
+
+
+async def _obtain_all(
+    here: Context, asked: Sequence[DatasetIn], caller: Caller
+) -> list[Upload]:
+    """Return every dataset in the store; those of URLs have the time of one together.
+
+    Where one cannot be had, the error names its place and the others are removed.
+    """
+    found: list[Upload] = []
+    try:
+        with anyio.fail_after(here.settings.fetch_seconds):
+            for each in asked:
+                found.append(await obtain(here, each, caller))
+        return found
+    except BaseException as error:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(_discard, here, found)
+        raise _placed(error, f"datasets.{len(found)}") from error
+
+
+def _placed(error: BaseException, place: str) -> BaseException:
+    """Say which dataset an error is about."""
+    if isinstance(error, TimeoutError):
+        return SourceError(f"{place}: not fetched in time, with those before it")
+    if isinstance(error, InputError):
+        return type(error)(f"{place}: {error}")
+    if isinstance(error, Problem):
+        detail = f"{place}: {error.detail}"
+        return Problem(error.status_code, error.code, detail, headers=error.headers)
+    return error
+
+
+def _discard(here: Context, uploads: Sequence[Upload]) -> None:
+    for upload in uploads:
+        here.backend.store.datasets.discard(upload)
+
+
+def _queue_files(here: Context, form: UploadForm, caller: Caller, once: str) -> Batch:
+    treatment = treatment_of(here, form, caller)
+    ready = [
+        (treatment.order(safe_name(file.filename)), file.upload) for file in form.files
+    ]
+    return _queue(here, safe_name(form.name or NAME), ready, caller, once)
+
+
+def _queue(here: Context, name: str, ready: Asked, caller: Caller, once: str) -> Batch:
+    with refusals():
+        return here.backend.accept_batch(name, ready, caller, once)

@@ -1,0 +1,269 @@
+"""Batches: many screenings asked for at once, with one status and one summary."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from service.caller import Caller
+from service.report.report import OutcomeName
+from service.storage import audit
+from service.storage.database import reading
+from service.storage.datasets import Upload
+from service.storage.store import (
+    OVER,
+    KeyReused,
+    Order,
+    Queue,
+    QueueFull,
+    S,
+    Store,
+    new_screening,
+    note,
+    now,
+    request_digest,
+    row_of,
+    storable,
+)
+from service.storage.tables import BATCHES, SCREENINGS
+
+B: Final = BATCHES.c
+BATCH_ID: Final = re.compile(r"bat_[0-9a-f]{24}")
+
+BatchStatus = Literal["queued", "running", "finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Screenings asked for together, and how many of them are how far.
+
+    `size` is how many were asked for, deleted ones included. `statuses` and `outcomes`
+    count those that are there. Times are UTC, ISO 8601.
+    """
+
+    id: str
+    name: str
+    size: int
+    created_at: str
+    cancelled_at: str | None = None
+    statuses: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def status(self) -> BatchStatus:
+        """Say how far the whole is."""
+        left = sum(self.statuses.values())
+        if sum(self.statuses.get(each, 0) for each in OVER) == left:
+            return "finished"
+        return "queued" if self.statuses.get("queued", 0) == self.size else "running"
+
+    @property
+    def outcome(self) -> OutcomeName | None:
+        """Return the gravest outcome, once all are over.
+
+        A screening that failed or was deleted says nothing: REVIEW at best.
+        """
+        if self.status != "finished":
+            return None
+        if self.outcomes.get("REJECT"):
+            return "REJECT"
+        return "ACCEPT" if self.outcomes.get("ACCEPT", 0) == self.size else "REVIEW"
+
+
+class Batches:
+    """The batches of one tenant; what is another's does not exist here."""
+
+    def __init__(self, store: Store, queue: Queue, caller: Caller) -> None:
+        self._store = store
+        self._queue = queue
+        self._caller = caller
+        self._reading = reading(store.engine)
+        self._mine = B.tenant == caller.tenant
+
+    def accept(
+        self, name: str, asked: Sequence[tuple[Order, Upload]], *, once: str = ""
+    ) -> Batch:
+        """List and queue every screening of a batch: all, or nothing.
+
+        `once` is the digest of an idempotency key. Errors as of `Store.accept`; the
+        uploads are gone either way.
+        """
+        try:
+            try:
+                return self._accept(name, asked, once)
+            except IntegrityError:  # the same key at the same time: the other was first
+                if not once:
+                    raise
+                return self._accept(name, asked, once)
+        except BaseException:
+            for _, upload in asked:
+                self._store.drop(upload)
+            raise
+
+    def find(self, batch_id: str) -> Batch | None:
+        """Return a batch with its counts; None where there is none of that id."""
+        if not BATCH_ID.fullmatch(batch_id):
+            return None
+        with self._reading.connect() as connection:
+            asked = select(BATCHES).where(self._mine, B.id == batch_id)
+            rows = connection.execute(asked).mappings().all()
+            return next(iter(_counted(connection, rows)), None)
+
+    def page(self, *, after: str = "", limit: int) -> tuple[list[Batch], bool]:
+        """Return batches, newest first, and whether more follow.
+
+        `after` is the id of the last one seen; KeyError where it is unknown.
+        """
+        asked = select(BATCHES).where(self._mine).order_by(B.number.desc())
+        with self._reading.connect() as connection:
+            if after:
+                number = select(B.number).where(self._mine, B.id == after)
+                last = connection.execute(number).scalar()
+                if last is None:
+                    raise KeyError(after)
+                asked = asked.where(B.number < last)
+            rows = connection.execute(asked.limit(limit + 1)).mappings().all()
+            return _counted(connection, rows[:limit]), len(rows) > limit
+
+    def screenings(self, batch_id: str) -> list[str]:
+        """Return the ids of a batch's screenings, in the order they were given."""
+        here = and_(S.tenant == self._caller.tenant, S.deleted_at.is_(None))
+        asked = select(S.id).where(here, S.batch == batch_id).order_by(S.number)
+        with self._reading.connect() as connection:
+            return list(connection.execute(asked).scalars())
+
+    def cancelled(self, batch_id: str) -> Batch | None:
+        """Note that a batch was cancelled; None where there is none of that id."""
+        here = (self._mine, B.id == batch_id, B.cancelled_at.is_(None))
+        with self._store.engine.begin() as connection:
+            mark = update(BATCHES).where(*here).values(cancelled_at=now())
+            if connection.execute(mark).rowcount:
+                self._note(connection, "cancelled", batch_id, {})
+        return self.find(batch_id)
+
+    def remove(self, batch_id: str) -> bool:
+        """Forget a batch; False where there is none of that id."""
+        with self._store.engine.begin() as connection:
+            gone = delete(BATCHES).where(self._mine, B.id == batch_id)
+            removed = connection.execute(gone).rowcount > 0
+            if removed:
+                self._note(connection, "deleted", batch_id, {})
+        return removed
+
+    def _accept(
+        self, name: str, asked: Sequence[tuple[Order, Upload]], once: str
+    ) -> Batch:
+        request = _digest(name, asked)
+        with self._store.engine.begin() as connection:
+            before = self._accepted(connection, once, request)
+            if before is not None:
+                for _, upload in asked:
+                    self._store.datasets.discard(upload)
+                return before
+            if self._store.room(connection) < len(asked):
+                raise QueueFull
+            row: dict[str, Any] = {
+                "id": f"bat_{secrets.token_hex(12)}",
+                "tenant": self._caller.tenant,
+                "name": storable(name),
+                "size": len(asked),
+                "created_at": now(),
+            }
+            key = {"idempotency_key": once, "request": request} if once else {}
+            connection.execute(insert(BATCHES).values(**row, **key))
+            self._enter(connection, row["id"], asked)
+            made = Batch(row["id"], row["name"], row["size"], row["created_at"])
+            self._note(connection, "accepted", made.id, {"size": made.size})
+            (batch,) = _counted(connection, [{**row, "cancelled_at": None}])
+        return batch
+
+    def _enter(
+        self,
+        connection: Connection,
+        batch_id: str,
+        asked: Sequence[tuple[Order, Upload]],
+    ) -> None:
+        """List the screenings: locks first and in one order, the record last."""
+        for _, upload in sorted(asked, key=lambda each: each[1].digest):
+            self._store.datasets.claim(connection, upload, now())
+        made = [(new_screening(order, self._caller), order, up) for order, up in asked]
+        for screening, order, upload in made:
+            row = {**row_of(screening, order, upload), "batch": batch_id}
+            connection.execute(insert(SCREENINGS).values(**row))
+            self._queue.enqueue(connection, screening.id, self._caller.tenant)
+        for screening, order, _ in made:
+            policy, by = order.policy.digest, self._caller
+            note(connection, screening.id, "accepted", by=by, policy=policy)
+
+    def _accepted(
+        self, connection: Connection, once: str, request: str
+    ) -> Batch | None:
+        if not once:
+            return None
+        asked = select(BATCHES).where(self._mine, B.idempotency_key == once)
+        found = connection.execute(asked).mappings().first()
+        if found is None:
+            return None
+        if found["request"] != request:
+            raise KeyReused
+        return _counted(connection, [found])[0]
+
+    def _note(
+        self, connection: Connection, action: str, batch_id: str, facts: audit.Facts
+    ) -> None:
+        audit.note(connection, now(), action, batch_id, facts, by=self._caller)
+
+
+def sweep_batches(connection: Connection) -> None:
+    """Forget the batches of which every screening is deleted."""
+    held = exists().where(S.batch == B.id, S.deleted_at.is_(None))
+    connection.execute(delete(BATCHES).where(~held))
+
+
+def _digest(name: str, asked: Sequence[tuple[Order, Upload]]) -> str:
+    said = [name, *(request_digest(order, upload) for order, upload in asked)]
+    return hashlib.sha256("\x00".join(said).encode("utf-8", "replace")).hexdigest()
+
+
+def _counted(
+    connection: Connection, rows: Sequence[RowMapping | dict[str, Any]]
+) -> list[Batch]:
+    ids = [row["id"] for row in rows]
+    asked = (
+        select(S.batch, S.status, S.outcome, func.count())
+        .where(S.batch.in_(ids), S.deleted_at.is_(None))
+        .group_by(S.batch, S.status, S.outcome)
+    )
+    statuses: dict[str, dict[str, int]] = {each: {} for each in ids}
+    outcomes: dict[str, dict[str, int]] = {each: {} for each in ids}
+    for batch, status, outcome, count in connection.execute(asked):
+        statuses[batch][status] = statuses[batch].get(status, 0) + count
+        if outcome is not None:
+            outcomes[batch][outcome] = outcomes[batch].get(outcome, 0) + count
+    return [
+        Batch(
+            id=row["id"],
+            name=row["name"],
+            size=row["size"],
+            created_at=row["created_at"],
+            cancelled_at=row["cancelled_at"],
+            statuses=statuses[row["id"]],
+            outcomes=outcomes[row["id"]],
+        )
+        for row in rows
+    ]
