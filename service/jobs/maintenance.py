@@ -10,6 +10,7 @@ from dbos import DBOS
 from service.jobs.backend import Backend
 from service.jobs.executor import Executor
 from service.jobs.queues import ATTEMPTS
+from service.storage.batches import sweep_batches
 from service.storage.store import Fault
 from service.telemetry.metrics import Metrics
 
@@ -83,6 +84,8 @@ class Maintenance:
         self._backend.queues.forget(deletion.finish())
         if settings.retention_days:
             deletion.expire(settings.retention_days)
+        with self._backend.engine.begin() as connection:
+            sweep_batches(connection)
 
     def _is_due(self, name: str, seconds: float) -> bool:
         due = time.monotonic() >= self._due[name]

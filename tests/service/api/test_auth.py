@@ -62,18 +62,21 @@ def finished(
     return str(answer.json()["id"])
 
 
+NOBODYS = {
+    "screening_id": f"scr_{'0' * 24}",
+    "webhook_id": f"whk_{'0' * 24}",
+    "delivery_id": f"msg_{'0' * 24}",
+    "batch_id": f"bat_{'0' * 24}",
+    "name": "report",
+    "reference": POLICY,
+}
+"""What stands for each parameter of a path; a new one must be listed here."""
+
+
 def call(
-    client: TestClient,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    own: str = "",
-    webhook: str = "",
+    client: TestClient, method: str, path: str, headers: dict[str, str], **own: str
 ) -> Any:
-    path = path.replace("{screening_id}", own or f"scr_{'0' * 24}")
-    path = path.replace("{webhook_id}", webhook or f"whk_{'0' * 24}")
-    path = path.replace("{delivery_id}", f"msg_{'0' * 24}")
-    path = path.replace("{name}", "report").replace("{reference}", POLICY)
+    path = path.format(**{**NOBODYS, **own})
     body = {} if method in ("get", "delete") else {"json": {}}
     return client.request(method, path, headers=headers, **body)
 
@@ -105,12 +108,19 @@ def test_no_route_shows_a_tenant_what_is_anothers(
     assert added.json()["reference"] == POLICY
     backend = guarded.app.state.context.backend  # type: ignore[attr-defined]
     webhook = backend.webhooks(Caller("mine")).add("https://hooks.example.com/")
+    asked = {"datasets": [{"rows": [row("BAD")]}]}
+    batch = guarded.post("/v1/batches", json=asked, headers=mine).json()
+    own = {
+        "screening_id": screening,
+        "webhook_id": webhook.id,
+        "batch_id": batch["id"],
+    }
     for method, path in operations(guarded):
         if path in PUBLIC:
             continue
-        answer = call(guarded, method, path, other, screening, webhook.id)
-        assert screening not in answer.text, (method, path)
-        assert webhook.id not in answer.text, (method, path)
+        answer = call(guarded, method, path, other, **own)
+        for each in (*own.values(), *batch["screenings"]):
+            assert each not in answer.text, (method, path)
         if "{" in path:
             assert answer.status_code in (403, 404), (method, path)
             nobodys = call(guarded, method, path, other)
@@ -124,7 +134,12 @@ def test_no_route_shows_a_tenant_what_is_anothers(
     assert (
         guarded.get(V1, params={"cursor": screening}, headers=other).status_code == 422
     )
+    query = {"batch": batch["id"]}
+    assert guarded.get(V1, params=query, headers=other).json()["data"] == []
     assert guarded.get(V1, headers=other).json()["data"] == []
+    assert len(guarded.get(V1, params=query, headers=mine).json()["data"]) == 1
+    still = guarded.get(batch["links"]["self"], headers=mine).json()
+    assert (still["size"], still["cancelled_at"]) == (1, None)
     assert len(backend.webhooks(Caller("mine")).every()) == 1
     assert guarded.get(f"{V1}/{screening}/report", headers=mine).status_code == 200
 

@@ -1,0 +1,120 @@
+"""Batches on each kind of database, without processes."""
+
+import threading
+from io import BytesIO
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from service.caller import OPEN, Caller
+from service.jobs.backend import Backend
+from service.policy import Policy
+from service.storage.batches import Batch, sweep_batches
+from service.storage.datasets import Upload
+from service.storage.store import KeyReused, Order, QueueFull
+from service.storage.tables import BATCHES, SCREENINGS
+from trial.recipe import Recipe
+
+OTHER = Caller("other")
+
+
+def asked(backend: Backend, *texts: bytes) -> list[tuple[Order, Upload]]:
+    order = Order("data.jsonl", Policy(), Recipe(), run_trial=False)
+    receive = backend.store.datasets.receive
+    return [(order, receive(BytesIO(text))) for text in texts]
+
+
+def count(backend: Backend, table: Any) -> int:
+    with backend.engine.connect() as connection:
+        found = connection.execute(select(func.count()).select_from(table))
+        return int(found.scalar_one())
+
+
+def test_a_batch_is_the_tenants_alone(backend: Backend) -> None:
+    made = backend.accept_batch("b", asked(backend, b"1", b"2"), OPEN, "")
+    assert (made.size, made.status, made.statuses) == (2, "queued", {"queued": 2})
+    assert backend.batches(OPEN).find(made.id) == made
+    ids = backend.batches(OPEN).screenings(made.id)
+    assert len(ids) == 2
+    others = backend.batches(OTHER)
+    assert others.find(made.id) is None
+    assert others.screenings(made.id) == []
+    assert backend.cancel_batch(made.id, OTHER) is None
+    assert not backend.delete_batch(made.id, OTHER)
+    assert not backend.cancel(ids[0], OTHER)
+    assert backend.holdings(OTHER).page(limit=10, batch=made.id) == ([], False)
+    with pytest.raises(KeyError):
+        others.page(after=made.id, limit=1)
+    assert backend.batches(OPEN).find(made.id) == made
+
+
+def test_one_too_many_and_none_is_taken(backend: Backend) -> None:
+    with pytest.raises(QueueFull):
+        backend.accept_batch("b", asked(backend, b"1", b"2", b"3", b"4"), OPEN, "")
+    assert (count(backend, BATCHES), count(backend, SCREENINGS)) == (0, 0)
+    assert backend.store.objects.keys("incoming") == []
+    assert backend.store.objects.keys("datasets") == []
+    backend.accept_batch("b", asked(backend, b"1", b"2", b"3"), OPEN, "")
+
+
+def test_the_same_key_at_the_same_time_makes_one_batch(backend: Backend) -> None:
+    made: list[Batch] = []
+    given = [asked(backend, b"1", b"1") for _ in range(3)]
+    threads = [
+        threading.Thread(
+            target=lambda each=each: made.append(
+                backend.accept_batch("b", each, OPEN, "key")
+            )
+        )
+        for each in given
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({batch.id for batch in made}) == 1
+    assert (count(backend, BATCHES), count(backend, SCREENINGS)) == (1, 2)
+    with pytest.raises(KeyReused):
+        backend.accept_batch("b", asked(backend, b"2"), OPEN, "key")
+    again = backend.accept_batch("b", asked(backend, b"2"), OTHER, "key")
+    assert again.id != made[0].id
+
+
+def test_batches_over_the_same_datasets_do_not_lock_each_other_out(
+    backend: Backend,
+) -> None:
+    """Each locks the datasets in one order, whatever order they were given in."""
+    texts = [b"1", b"2"]
+    failed: list[Exception] = []
+
+    def accept(order: list[bytes], caller: Caller) -> None:
+        for _ in range(5):
+            try:
+                batch = backend.accept_batch("b", asked(backend, *order), caller, "")
+                backend.delete_batch(batch.id, caller)
+            except QueueFull:
+                pass
+            except Exception as error:
+                failed.append(error)
+
+    threads = [
+        threading.Thread(target=accept, args=(texts, OPEN)),
+        threading.Thread(target=accept, args=(texts[::-1], OTHER)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert backend.store.objects.keys("datasets") == []
+
+
+def test_a_batch_goes_with_its_last_screening(backend: Backend) -> None:
+    made = backend.accept_batch("b", asked(backend, b"1", b"2"), OPEN, "")
+    first, last = backend.batches(OPEN).screenings(made.id)
+    for screening, kept in ((first, 1), (last, 0)):
+        backend.delete(screening, OPEN)
+        with backend.engine.begin() as connection:
+            sweep_batches(connection)
+        assert count(backend, BATCHES) == kept
