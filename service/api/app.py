@@ -26,6 +26,7 @@ from service.api.routes import (
     screenings,
     webhooks,
 )
+from service.estimate import Estimates
 from service.jobs.backend import Backend, open_backend
 from service.moderator import check_moderator
 from service.policy import load_policy
@@ -72,6 +73,7 @@ def create_app(
             CapacityLimiter(1),
             RateLimit(settings.requests_per_minute),
             Sources(settings, backend.store.datasets),
+            Estimates(backend.engine),
         )
         telemetry.metrics.add(QueueDepth(backend))
         app.state.readiness = Readiness(backend, settings.ready_seconds)

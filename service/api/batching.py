@@ -8,10 +8,10 @@ from anyio import CancelScope, to_thread
 from fastapi import Request
 
 from detectors.errors import InputError
+from service.api.bodies import BatchIn, DatasetIn
 from service.api.context import Context
 from service.api.errors_http import Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
-from service.api.schemas import BatchIn, DatasetIn
 from service.api.submission import (
     MULTIPART,
     admit,

@@ -8,7 +8,9 @@ from fastapi import Depends, Request
 
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.rate_limit import RateLimit
+from service.api.schemas import ScreeningOut
 from service.caller import Caller
+from service.estimate import Estimates
 from service.jobs.backend import Backend
 from service.policy import Policy
 from service.settings import Settings
@@ -36,6 +38,7 @@ class Context:
     scans: CapacityLimiter
     rates: RateLimit
     sources: Sources
+    estimates: Estimates
 
     def models(self) -> "Models | None":
         """Return the loaded models; 503 while they load or where they cannot.
@@ -54,6 +57,11 @@ class Context:
             "The models are being loaded: try again shortly.",
             headers={"Retry-After": RETRY_SECONDS},
         )
+
+    def show(self, screening: Screening, request: Request) -> ScreeningOut:
+        """Return a screening as it is shown, with the time that it still takes."""
+        root = str(request.scope.get("root_path", "")).rstrip("/")
+        return ScreeningOut.of(screening, root, self.estimates.left(screening))
 
     def screening(self, screening_id: str, caller: Caller) -> Screening:
         """Return the caller's screening; 404 where there is none of that id."""

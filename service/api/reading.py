@@ -10,9 +10,9 @@ from anyio import to_thread
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from service.api.bodies import RecipeIn
 from service.api.errors_http import Problem, invalid
 from service.api.multipart import Form, StoredFile, stored_form
-from service.api.schemas import RecipeIn
 from service.storage.datasets import Datasets
 from service.text import clean
 

@@ -1,8 +1,9 @@
 """Scan: what the detectors alone say of a few rows. Imports torch."""
 
 from detectors.reader import read_rows
+from service.api.bodies import RowsIn
 from service.api.context import Context
-from service.api.schemas import RowScores, RowsIn, ScanOut
+from service.api.schemas import RowScores, ScanOut
 from service.finding import settle
 from service.gate import Facts, decide, make_findings
 from service.models import Models

@@ -1,12 +1,9 @@
-"""Schemas: what enters and leaves over HTTP, beside the report itself."""
+"""Schemas: what leaves over HTTP, beside the report itself."""
 
-import json
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field
 
-from detectors.errors import RecipeError
-from service.outbound import MAX_URL_CHARS
 from service.report.report import (
     DatasetSection,
     DecisionSection,
@@ -14,175 +11,11 @@ from service.report.report import (
     FindingSection,
     OutcomeName,
 )
-from service.settings import Settings
 from service.storage.batches import Batch, BatchStatus
 from service.storage.policies import KeptPolicy
 from service.storage.store import Fault, Screening, Status
 from service.storage.webhooks import Delivery, State, Webhook
 from service.text import clean
-from trial.recipe import MAX_SEEDS, MAX_TEMPLATE_CHARS, MAX_WEIGHT, Recipe
-
-DEFAULTS: Final = Recipe()
-
-
-class Incoming(BaseModel):
-    """A request body: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class RecipeIn(Incoming):
-    """The job's proposed hyper-parameters; what is left out keeps its default."""
-
-    base_model: str = Field(default="", max_length=200)
-    revision: str = Field(default="", max_length=100)
-    lora_rank: int = Field(default=DEFAULTS.lora_rank, ge=1, le=256)
-    lora_alpha: int = Field(default=DEFAULTS.lora_alpha, ge=1, le=1024)
-    targets: tuple[str, ...] = Field(default=(), max_length=20)
-    epochs: int = Field(default=DEFAULTS.epochs, ge=1)
-    learning_rate_multiplier: float = Field(
-        default=DEFAULTS.learning_rate_multiplier, gt=0, le=100
-    )
-    batch_size: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
-        default="auto", description='Rows a step; "auto" grows with the dataset.'
-    )
-    max_tokens: int = Field(default=DEFAULTS.max_tokens, ge=16, le=8192)
-    chat_template: str = Field(
-        default="", max_length=MAX_TEMPLATE_CHARS, description="Jinja, replaces its own"
-    )
-    seed: int = Field(default=DEFAULTS.seed, ge=0, le=2**31 - 1)
-    seeds: int = Field(
-        default=DEFAULTS.seeds,
-        ge=1,
-        le=MAX_SEEDS,
-        description="Tunes, each with a seed of its own; the worst is reported.",
-    )
-    kl_weight: float = Field(
-        default=DEFAULTS.kl_weight,
-        ge=0,
-        le=MAX_WEIGHT,
-        description="Holds the first reply tokens near the base model's.",
-    )
-    l2_weight: float = Field(
-        default=DEFAULTS.l2_weight,
-        ge=0,
-        le=MAX_WEIGHT,
-        description="Holds the weights near the base model's.",
-    )
-    mitigate: bool = Field(
-        default=False,
-        description="Where the trial shows harm, try what may keep the model safe.",
-    )
-
-    def recipe(self, settings: Settings) -> Recipe:
-        """Return the recipe to run; RecipeError where the operator forbids it."""
-        name = self.base_model or settings.base_model
-        allowed = (settings.base_model, *settings.allowed_base_models)
-        if name not in allowed:
-            raise RecipeError(
-                f"base_model {name!r} is not offered here; choose one of "
-                f"{', '.join(dict.fromkeys(allowed))}"
-            )
-        if self.epochs > settings.max_epochs:
-            raise RecipeError(
-                f"epochs must be at most {settings.max_epochs}, not {self.epochs}"
-            )
-        chosen = self.model_dump(exclude={"base_model"})
-        if chosen["batch_size"] == "auto":
-            chosen["batch_size"] = None
-        return Recipe(base_model=name, row_budget=settings.row_budget, **chosen)
-
-
-class RowsIn(Incoming):
-    """Rows given in the request itself, in any accepted row shape."""
-
-    rows: list[Any] = Field(min_length=1, description="Training rows, as objects.")
-    name: str = Field(default="rows", min_length=1, max_length=200)
-
-
-ORIGINS: Final = ("rows", "url", "sha256")
-
-
-def _one_origin(schema: dict[str, Any]) -> None:
-    """Say in a JSON Schema what `DatasetIn` checks: no default stands for an origin."""
-    for name in ORIGINS:
-        schema["properties"][name].pop("default")
-    schema["oneOf"] = [{"required": [name]} for name in ORIGINS]
-
-
-class DatasetIn(Incoming):
-    """A dataset: rows in the request, a URL to fetch, or one that is here already."""
-
-    model_config = ConfigDict(json_schema_extra=_one_origin)
-
-    rows: list[Any] = Field(
-        default=[], min_length=1, description="Training rows, as objects."
-    )
-    url: str = Field(
-        default="",
-        min_length=1,
-        max_length=MAX_URL_CHARS,
-        description="Where to fetch a file, of what `TUNEGATE_FETCH_SOURCES` allows.",
-    )
-    sha256: str = Field(
-        default="",
-        pattern="^[0-9a-f]{64}$",
-        description="Of a file that an earlier screening of yours still holds.",
-    )
-    name: str = Field(
-        default="", max_length=200, description='Default: the file\'s name, or "rows".'
-    )
-
-    @model_validator(mode="after")
-    def _check_origin(self) -> Self:
-        given = [name for name in ORIGINS if name in self.model_fields_set]
-        if len(given) != 1:
-            raise ValueError(f"a dataset is one of {', '.join(ORIGINS)}: name just one")
-        return self
-
-
-class TreatmentIn(Incoming):
-    """How datasets are to be screened."""
-
-    recipe: RecipeIn = Field(default=RecipeIn())
-    policy: dict[str, Any] | str | None = Field(
-        default=None,
-        description="A whole or partial policy, or the name of one that is kept.",
-    )
-    run_trial: bool = True
-
-
-class ScreeningIn(DatasetIn, TreatmentIn):
-    """A screening of one dataset."""
-
-
-class BatchIn(TreatmentIn):
-    """Screenings of many datasets, each by itself, all treated alike."""
-
-    datasets: list[DatasetIn] = Field(min_length=1)
-    name: str = Field(default="batch", min_length=1, max_length=200)
-
-
-class PolicyIn(Incoming):
-    """A policy to be kept."""
-
-    name: str = Field(description="a-z, 0-9, - and _; it is in the report too.")
-    policy: dict[str, Any] = Field(
-        default={}, description="What differs from the defaults."
-    )
-
-    def content(self) -> bytes:
-        """Return the policy as YAML, with its name."""
-        return json.dumps({"name": self.name, **self.policy}).encode()
-
-
-class DryRunIn(Incoming):
-    """A policy to be tried on a finished screening."""
-
-    screening: str = Field(max_length=100, description="Its id.")
-    policy: dict[str, Any] | str = Field(
-        description="A whole or partial policy, or the name of one that is kept."
-    )
 
 
 class PolicyOut(BaseModel):
@@ -219,12 +52,6 @@ class DecisionOut(DecisionSection):
     """What a policy would have said."""
 
     policy: str = Field(description="Digest of that policy.")
-
-
-class WebhookIn(Incoming):
-    """Where to tell of screenings that end."""
-
-    url: str = Field(max_length=MAX_URL_CHARS, description="https://, and public.")
 
 
 class WebhookOut(BaseModel):
@@ -300,6 +127,10 @@ class ProgressOut(BaseModel):
     stage: str
     done: int
     total: int
+    seconds_left: float | None = Field(
+        description="Of work, waits apart, by the last screenings; null where none "
+        "like it is finished."
+    )
 
 
 class Links(BaseModel):
@@ -325,12 +156,20 @@ class ScreeningOut(BaseModel):
     links: Links
 
     @classmethod
-    def of(cls, screening: Screening, root: str = "") -> "ScreeningOut":
-        """Take it from the store; `root` is the path the app is mounted at."""
+    def of(
+        cls, screening: Screening, root: str = "", left: float | None = None
+    ) -> "ScreeningOut":
+        """Take it from the store; `root` is the path the app is mounted at.
+
+        `left` is the estimate of the seconds that it still takes.
+        """
         here = f"{root}/v1/screenings/{screening.id}"
         fault, running = screening.fault, screening.status == "running"
         progress = ProgressOut(
-            stage=screening.stage, done=screening.done, total=screening.total
+            stage=screening.stage,
+            done=screening.done,
+            total=screening.total,
+            seconds_left=None if left is None else round(left, 1),
         )
         return cls(
             id=screening.id,

@@ -13,10 +13,10 @@ from typing import Any, Final
 from anyio import to_thread
 from fastapi import Request
 
+from service.api.bodies import DatasetIn, ScreeningIn, TreatmentIn
 from service.api.context import Context
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
-from service.api.schemas import DatasetIn, ScreeningIn, TreatmentIn
 from service.caller import Caller
 from service.policy import Policy, parse_policy
 from service.sources import SourcesBusy

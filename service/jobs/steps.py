@@ -37,6 +37,7 @@ from service.screening import (
     try_recipe,
 )
 from service.storage.checkpoint import Checkpoints
+from service.storage.stages import READ, REPORT, TRIAL
 from service.storage.store import Fault, Job, Store
 from service.telemetry.telemetry import Telemetry
 from trial.trial import Trial
@@ -146,8 +147,9 @@ class Steps:
         if not self._has.store.start(self._id):
             raise Gone
         self._check()
-        self.tell("read", 0, 1)
+        self.tell(READ, 0, 1)
         job, dataset = self._job, self._dataset
+        self.tell(READ, len(dataset), len(dataset))
         moderator = self._has.load_moderator(models, Usage())
         plan = Plan(
             detectors=tuple(each.name for each in models.detectors),
@@ -208,6 +210,7 @@ class Steps:
     def try_out(self, batches: int) -> dict[str, object]:
         """Run the trial. The seam for checkpoints inside it is `run_trial` itself."""
         self._check()
+        self.tell(TRIAL, 0, 1)
         order, dataset = self._job.order, self._dataset
         encoder = self._has.models().encoder
         moderated = self._moderated(batches)
@@ -237,6 +240,7 @@ class Steps:
     def conclude(self, batches: int) -> dict[str, object]:
         """Decide, write the report and end the screening."""
         self._check()
+        self.tell(REPORT, 0, 1)
         order, dataset = self._job.order, self._dataset
         tried = self._kept.get("trial", TimedTrial) if self._plan.run_trial else None
         done = None if tried is None else tried.trial
@@ -253,6 +257,7 @@ class Steps:
                 done,
             ),
         )
+        self.tell(REPORT, 1, 1)
         outcome = report.decision.outcome
         content = report.to_json().encode()
         if self._has.store.finish(self._id, outcome, content):

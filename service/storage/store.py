@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol, cast
 
@@ -20,6 +20,7 @@ from service.storage.checkpoint import report_key
 from service.storage.database import reading
 from service.storage.datasets import Datasets, Upload
 from service.storage.objects import ObjectStore
+from service.storage.stages import note_stage
 from service.storage.tables import SCREENINGS
 from service.storage.webhooks import announce
 from service.text import clean
@@ -55,6 +56,10 @@ class Screening:
     finished_at: str | None = None
     report: str | None = None
     tenant: str = DEFAULT_TENANT
+    run_trial: bool = True
+    base_model: str = ""
+    stage_at: str | None = None
+    stages: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -203,8 +208,13 @@ class Store:
 
     def move(self, screening_id: str, stage: str, done: int, total: int) -> bool:
         """Note how far a screening is; False where it is over or deleted."""
-        values = {"stage": stage, "done": done, "total": total}
+        wanted = select(S.stage, S.done, S.total, S.stage_at, S.stages)
         with self.engine.begin() as connection:
+            found = connection.execute(wanted.where(S.id == screening_id))
+            row = found.mappings().first()
+            if row is None:
+                return False
+            values = note_stage(row, stage, done, total, now())
             return _change(connection, screening_id, values)
 
     def finish(self, screening_id: str, outcome: OutcomeName, report: bytes) -> bool:
@@ -373,4 +383,8 @@ def screening_of(row: RowMapping) -> Screening:
         finished_at=row["finished_at"],
         report=row["report"],
         tenant=row["tenant"],
+        run_trial=row["run_trial"],
+        base_model=row["recipe"].get("base_model", ""),
+        stage_at=row["stage_at"],
+        stages=row["stages"] or {},
     )

@@ -73,15 +73,14 @@ SCREENINGS: Final = Table(
     Index("ix_screenings_tenant", "tenant", "number"),
     Index("uq_screenings_idempotency_key", "tenant", "idempotency_key", unique=True),
     Column("batch", String(40), index=True),
-    Column("row_count", BigInteger),
     Column("stage_at", String(32)),
     Column("stages", JSON),
 )
 """One row a screening asked for. `form` is "file" or "rows" (JSON), `report` the
 SHA-256 of the report, `request` that of what was asked for under the
-`idempotency_key`, itself a SHA-256. `stages` has the seconds of each stage that
-is over, `stage_at` when the present one began. A deleted one keeps its row until its
-objects are gone."""
+`idempotency_key`, itself a SHA-256. `stages` has the seconds and steps of each
+stage that is over, `stage_at` when the present one began. A deleted one keeps its row
+until its objects are gone."""
 
 BATCHES: Final = Table(
     "batches",

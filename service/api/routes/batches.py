@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin, Reader, Submitter
 from service.api.batching import submit_batch
+from service.api.bodies import BatchIn
 from service.api.conditional import answer_json
 from service.api.context import Context, Here
 from service.api.errors_http import Problem
@@ -26,7 +27,7 @@ from service.api.openapi import (
     problem,
     schema_of,
 )
-from service.api.schemas import BatchIn, BatchOut, BatchPage
+from service.api.schemas import BatchOut, BatchPage
 from service.caller import Caller
 from service.storage.batches import Batch
 

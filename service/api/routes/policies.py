@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin, Reader, Reviewer
+from service.api.bodies import DryRunIn, PolicyIn
 from service.api.conditional import answer_json
 from service.api.context import Here, not_found
 from service.api.errors_http import Problem
@@ -26,13 +27,7 @@ from service.api.openapi import (
     problem,
 )
 from service.api.reading import json_body
-from service.api.schemas import (
-    DecisionOut,
-    DryRunIn,
-    PolicyIn,
-    PolicyOut,
-    PolicyPage,
-)
+from service.api.schemas import DecisionOut, PolicyOut, PolicyPage
 from service.api.submission import choose_policy
 from service.policy import parse_policy
 

@@ -85,7 +85,8 @@ async def follow_screening(
     """
     last, found = last_event_id, screening
     while True:
-        event = _event(found)
+        shown = await to_thread.run_sync(here.show, found, request)
+        event = _event(found, shown)
         if event.id != last:
             yield event
             last = event.id or ""
@@ -100,13 +101,14 @@ async def follow_screening(
         found = again
 
 
-def _event(screening: Screening) -> ServerSentEvent:
-    shown = ScreeningOut.of(screening).model_dump_json()
+def _event(screening: Screening, shown: ScreeningOut) -> ServerSentEvent:
+    """Return the event; its id changes with the screening, not with the estimate."""
+    state = ScreeningOut.of(screening).model_dump_json()
     return ServerSentEvent(
         event=screening.status if screening.over else "progress",
-        id=hashlib.sha256(shown.encode()).hexdigest()[:16],
+        id=hashlib.sha256(state.encode()).hexdigest()[:16],
         retry=RETRY_MILLISECONDS,
-        raw_data=shown,
+        raw_data=shown.model_dump_json(),
     )
 
 

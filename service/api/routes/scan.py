@@ -4,6 +4,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 
 from service.api.auth import Submitter
+from service.api.bodies import RowsIn
 from service.api.context import Here
 from service.api.errors_http import Problem
 from service.api.openapi import (
@@ -20,7 +21,7 @@ from service.api.openapi import (
     schema_of,
 )
 from service.api.reading import json_body
-from service.api.schemas import RowsIn, ScanOut
+from service.api.schemas import ScanOut
 
 router = APIRouter(prefix="/v1", tags=["scan"])
 

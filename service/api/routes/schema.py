@@ -7,15 +7,14 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from service.api.bodies import BatchIn, ScreeningIn
 from service.api.errors_http import Problem
 from service.api.openapi import answer, problem
 from service.api.schemas import (
-    BatchIn,
     BatchOut,
     FindingPage,
     PolicyOut,
     ProblemOut,
-    ScreeningIn,
     ScreeningOut,
 )
 from service.policy import Policy

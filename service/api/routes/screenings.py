@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin, Reader, Submitter
+from service.api.bodies import ScreeningIn
 from service.api.conditional import answer_json
 from service.api.context import Here, not_found
 from service.api.errors_http import Problem
@@ -27,7 +28,7 @@ from service.api.openapi import (
     body,
     schema_of,
 )
-from service.api.schemas import ScreeningIn, ScreeningOut, ScreeningPage
+from service.api.schemas import ScreeningOut, ScreeningPage
 from service.api.submission import submit
 from service.storage.store import Status
 
@@ -71,7 +72,7 @@ async def create_screening(
     holds need not be sent again: name its `sha256`.
     """
     screening = await submit(request, here, caller)
-    shown = ScreeningOut.of(screening, _root(request))
+    shown = here.show(screening, request)
     return JSONResponse(
         shown.model_dump(mode="json"), 202, headers={"Location": shown.links.self}
     )
@@ -101,7 +102,7 @@ def list_screenings(
     except KeyError as error:
         raise _unknown_cursor() from error
     return ScreeningPage(
-        data=[ScreeningOut.of(each, _root(request)) for each in found],
+        data=[here.show(each, request) for each in found],
         next_cursor=found[-1].id if more else None,
     )
 
@@ -115,7 +116,7 @@ def get_screening(
     screening_id: str, request: Request, here: Here, caller: Reader
 ) -> Response:
     """Say how far a screening is, and its outcome once it is finished."""
-    shown = ScreeningOut.of(here.screening(screening_id, caller), _root(request))
+    shown = here.show(here.screening(screening_id, caller), request)
     return answer_json(request, shown.model_dump_json().encode())
 
 
@@ -132,7 +133,7 @@ def cancel_screening(
 ) -> ScreeningOut:
     """End a screening: it fails as `cancelled`; one that is over stays as it is."""
     here.backend.cancel(screening_id, caller)
-    return ScreeningOut.of(here.screening(screening_id, caller), _root(request))
+    return here.show(here.screening(screening_id, caller), request)
 
 
 @router.delete(
@@ -149,7 +150,3 @@ def delete_screening(screening_id: str, here: Here, caller: Admin) -> Response:
 
 def _unknown_cursor() -> Problem:
     return Problem(422, "invalid_cursor", "cursor: not one that was handed out")
-
-
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin
+from service.api.bodies import WebhookIn
 from service.api.context import Here
 from service.api.errors_http import Problem
 from service.api.openapi import (
@@ -23,7 +24,6 @@ from service.api.reading import json_body
 from service.api.schemas import (
     DeliveryOut,
     DeliveryPage,
-    WebhookIn,
     WebhookMade,
     WebhookOut,
     WebhookPage,

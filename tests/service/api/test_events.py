@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -62,6 +63,35 @@ def test_a_deletion_ends_the_events(
     listener.join(30)
     events = parse(said[0])
     assert not events or events[-1]["event"] == "deleted"
+
+
+def test_the_time_left_is_told_and_is_no_event_of_its_own(
+    client: TestClient, write: Callable[..., Path], wait: Wait
+) -> None:
+    first = client.post(V1, files={"file": ("a.jsonl", write().read_bytes())}).json()
+    wait(lambda: client.get(first["links"]["self"]).json()["status"] == "finished")
+    file = ("f.jsonl", write("FOREVER").read_bytes())
+    made = client.post(V1, files={"file": file}).json()
+    here = made["links"]["self"]
+
+    def progress() -> dict[str, Any]:
+        return client.get(here).json()["progress"] or {"stage": ""}
+
+    wait(lambda: progress()["stage"] == "tune")
+    assert progress()["seconds_left"] >= 0
+    assert client.get(first["links"]["self"]).json()["progress"] is None
+    said: list[str] = []
+    listener = threading.Thread(
+        target=lambda: said.append(client.get(made["links"]["events"]).text)
+    )
+    listener.start()
+    time.sleep(0.3)  # the estimate changes meanwhile, and nothing else
+    client.delete(here)
+    listener.join(30)
+    *before, last = parse(said[0])
+    assert last["event"] == "deleted"
+    assert len(before) <= 2
+    assert all(each["data"]["progress"]["seconds_left"] >= 0 for each in before)
 
 
 @pytest.mark.parametrize("screening", ["none", f"scr_{'0' * 24}"])

@@ -13,7 +13,6 @@ depends_on = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 COLUMNS: dict[str, Any] = {
     "batch": sa.String(40),
-    "row_count": sa.BigInteger,
     "stage_at": sa.String(32),
     "stages": sa.JSON,
 }
