@@ -172,15 +172,18 @@ def _hold(
 ) -> None:
     """List a dataset if need be, and keep its row until the transaction ends.
 
-    The insert waits for whoever holds the row now, also where that one has only just
-    made it. SQLite's transactions hold the whole database.
+    Whoever holds the row now may be about to remove it, and is waited for: then it is
+    not there to be held, and is listed anew. SQLite's transactions hold the whole
+    database.
     """
     row = {"digest": digest, "size_bytes": size_bytes, "created_at": at}
     kind = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = kind.insert(DATASETS).values(**row)
-    connection.execute(insert.on_conflict_do_nothing())
+    insert = kind.insert(DATASETS).values(**row).on_conflict_do_nothing()
     held: Any = select(DATASETS.c.digest).where(DATASETS.c.digest == digest)
-    connection.execute(held.with_for_update())
+    found = None
+    while found is None:
+        connection.execute(insert)
+        found = connection.execute(held.with_for_update()).scalar()
 
 
 def dataset_key(digest: str) -> str:
