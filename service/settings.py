@@ -93,10 +93,50 @@ class Settings(BaseSettings):
         ge=0,
         description="Requests of a tenant to one API process in a minute; 0: no limit.",
     )
+    max_requests_at_once: int = Field(
+        default=256,
+        ge=0,
+        description="Requests that one API process takes in at once, streams apart; "
+        "further ones get 503; 0: no limit.",
+    )
+    max_streams_per_tenant: int = Field(
+        default=20,
+        ge=0,
+        description="Streams of events of a tenant in one API process; 0: no limit.",
+    )
+    wrong_keys_per_minute: int = Field(
+        default=60,
+        ge=0,
+        description="Wrong keys from one address in a minute; 0: no limit. Behind a "
+        "proxy set `trusted_proxies`, or all callers are one address.",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="Addresses and networks, by commas, whose X-Forwarded-For is "
+        "believed; * for any.",
+    )
+    min_free_bytes: int = Field(
+        default=2**30,
+        ge=0,
+        description="Disk that stays free where uploads are kept: with less, nothing "
+        "is accepted (507); 0: no limit.",
+    )
+    max_trial_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="Longest trial, wall clock; one over it counts as not measured, "
+        "for REVIEW; 0: no limit.",
+    )
     max_queued: int = Field(
         default=16,
         ge=1,
         description="Screenings that may be open beside one; further ones get 503.",
+    )
+    max_queued_per_tenant: int = Field(
+        default=0,
+        ge=0,
+        description="Screenings of a tenant that may be open; further ones get 429; "
+        "0: as many as `max_queued`.",
     )
     max_running_per_tenant: int = Field(
         default=0,

@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
+from service.api.crowd import Crowd
 from service.api.errors_http import add_handlers
 from service.api.observation import Observation, native
 from service.api.rate_limit import RateLimit
@@ -26,6 +27,8 @@ from service.api.routes import (
     screenings,
     webhooks,
 )
+from service.api.streams import Streams
+from service.api.wrong_keys import WrongKeys
 from service.estimate import Estimates
 from service.jobs.backend import Backend, open_backend
 from service.moderator import check_moderator
@@ -72,6 +75,8 @@ def create_app(
             worker,
             CapacityLimiter(1),
             RateLimit(settings.requests_per_minute),
+            Streams(settings.max_streams_per_tenant, telemetry.metrics),
+            WrongKeys(settings.wrong_keys_per_minute),
             Sources(settings, backend.store.datasets),
             Estimates(backend.engine),
         )
@@ -111,6 +116,7 @@ def create_app(
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_json_bytes,
     )
+    app.add_middleware(Crowd, limit=settings.max_requests_at_once)
     app.add_middleware(Observation, metrics=telemetry.metrics)
     app.add_middleware(RequestHeaders)
     return app

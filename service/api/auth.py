@@ -23,7 +23,7 @@ Given = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
 async def identify(request: Request, here: Here, given: Given) -> Caller:
-    """Return who calls; 401 where a key is missing or not good.
+    """Return who calls; 401 where a key is missing or not good, 429 after many.
 
     A key that is given is looked at also where none is asked for.
     """
@@ -31,9 +31,12 @@ async def identify(request: Request, here: Here, given: Given) -> Caller:
         if "authorization" in request.headers or here.settings.auth == "keys":
             raise _unknown()
         return _within_rate(request, here, OPEN)
+    here.wrong_keys.check(request, given.credentials)
     key = await to_thread.run_sync(here.backend.keys.find, given.credentials)
     if key is None:
+        here.wrong_keys.wrong(request)
         raise _unknown()
+    here.wrong_keys.right(given.credentials)
     return _within_rate(request, here, key.caller)
 
 

@@ -35,7 +35,7 @@ Asked = Sequence[tuple[Order, Upload]]
 
 async def submit_batch(request: Request, here: Context, caller: Caller) -> Batch:
     """Queue every dataset of a request, or none of them."""
-    once = await admit(request, here)
+    once = await admit(request)
     if media_type(request) == MULTIPART:
         datasets, most = here.backend.store.datasets, most_datasets(here)
         async with upload_form(request, datasets, max_files=most) as form:

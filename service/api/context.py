@@ -9,6 +9,8 @@ from fastapi import Depends, Request
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.rate_limit import RateLimit
 from service.api.schemas import ScreeningOut
+from service.api.streams import Streams
+from service.api.wrong_keys import WrongKeys
 from service.caller import Caller
 from service.estimate import Estimates
 from service.jobs.backend import Backend
@@ -37,6 +39,8 @@ class Context:
     worker: "Worker | None"
     scans: CapacityLimiter
     rates: RateLimit
+    streams: Streams
+    wrong_keys: WrongKeys
     sources: Sources
     estimates: Estimates
 

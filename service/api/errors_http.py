@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from detectors.errors import InputError, ModelError, PolicyError, TunegateError
 from service.sources import SourceError
 from service.storage.objects import StoreUnavailable
+from service.storage.store import QueueFull, TenantFull
 from service.text import clean
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -117,6 +118,16 @@ def add_handlers(app: FastAPI) -> None:
     async def no_database(request: Request, error: Exception) -> JSONResponse:
         return problem_response(_away("database", "The database"), request)
 
+    @app.exception_handler(QueueFull)
+    async def queue_full(request: Request, error: QueueFull) -> JSONResponse:
+        said = "As many screenings wait as are allowed to: try again later."
+        return problem_response(_later(503, "queue_full", said), request)
+
+    @app.exception_handler(TenantFull)
+    async def tenant_full(request: Request, error: TenantFull) -> JSONResponse:
+        said = "As many screenings of yours wait as are allowed to: try again later."
+        return problem_response(_later(429, "tenant_queue_full", said), request)
+
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         return problem_response(
@@ -126,5 +137,8 @@ def add_handlers(app: FastAPI) -> None:
 
 def _away(what: str, name: str) -> Problem:
     said = f"{name} does not answer: try again shortly."
-    retry = {"Retry-After": RETRY_SECONDS}
-    return Problem(503, f"{what}_unavailable", said, headers=retry)
+    return _later(503, f"{what}_unavailable", said)
+
+
+def _later(status: int, code: str, said: str) -> Problem:
+    return Problem(status, code, said, headers={"Retry-After": RETRY_SECONDS})

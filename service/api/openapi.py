@@ -162,6 +162,7 @@ NOT_FINISHED: Final = problem("screening_not_finished", "The screening is runnin
 TOO_LARGE: Final = problem("body_too_large", "The request body is over the limit.")
 INVALID: Final = problem("invalid_request", "A field of the request is not valid.")
 BUSY: Final = problem("queue_full", "Too many screenings wait: try again later.")
+DISK_FULL: Final = problem("disk_full", "The service is short of disk.")
 LOADING: Final = problem("models_loading", "The models are being loaded.")
 UNREADABLE: Final = problem("invalid_json", "The body is not valid JSON.")
 UNKNOWN_TYPE: Final = problem(
@@ -171,6 +172,8 @@ UNKNOWN_TYPE: Final = problem(
 GUARDED: Final[dict[int | str, dict[str, Any]]] = {
     401: problem("unauthorized", "Send a key that is good."),
     403: problem("insufficient_scope", "The key has not the scope 'read'."),
+    429: problem("rate_limited", "More than 600 requests in a minute: slow down."),
+    503: problem("too_busy", "As many requests are at work as may be."),
 }
 """What every operation that needs a key may answer."""
 

@@ -1,13 +1,15 @@
-"""Rate limit: how many requests a tenant may make of one API process a minute."""
+"""Rate limit: how often a tenant or an address may do something a minute, here."""
 
 import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 WINDOW_SECONDS: Final = 60.0
+MAX_NAMES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +33,51 @@ class Allowance:
             "RateLimit-Policy": policy,
             "RateLimit": f'"tenant";r={self.left};t={reset}',
         }
-        if not self.granted:
-            found["Retry-After"] = str(max(1, math.ceil(self.wait_seconds)))
-        return found
+        return found if self.granted else {**found, **self.retry()}
+
+    def retry(self) -> dict[str, str]:
+        """Return the header that says when to come again."""
+        return {"Retry-After": str(max(1, math.ceil(self.wait_seconds)))}
 
 
 class RateLimit:
-    """A bucket of tokens a tenant, refilled evenly over a minute; `limit` 0: none."""
+    """A bucket of tokens a name, refilled evenly over a minute; `limit` 0: none.
+
+    A name is a tenant or an address. Of the names the last `MAX_NAMES` are known.
+    """
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._clock = clock
         self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, tenant: str) -> Allowance | None:
-        """Take a token of a tenant's; None where there is no limit."""
+    def take(self, name: str) -> Allowance | None:
+        """Take a token of a name's; None where there is no limit."""
+        return self._ask(name, 1.0)
+
+    def look(self, name: str) -> Allowance | None:
+        """Say whether a token could be taken; None where there is no limit."""
+        return self._ask(name, 0.0)
+
+    def _ask(self, name: str, cost: float) -> Allowance | None:
         if not self._limit:
             return None
         rate = self._limit / WINDOW_SECONDS
         with self._lock:
             now = self._clock()
-            tokens, at = self._buckets.get(tenant, (float(self._limit), now))
+            tokens, at = self._buckets.get(name, (float(self._limit), now))
             tokens = min(float(self._limit), tokens + (now - at) * rate)
             granted = tokens >= 1.0
-            tokens -= 1.0 if granted else 0.0
-            self._buckets[tenant] = (tokens, now)
+            tokens -= cost if granted else 0.0
+            if cost:
+                self._keep(name, (tokens, now))
         wait = 0.0 if tokens >= 1.0 else (1.0 - tokens) / rate
         full = (self._limit - tokens) / rate
         return Allowance(granted, self._limit, int(tokens), wait, full)
+
+    def _keep(self, name: str, bucket: tuple[float, float]) -> None:
+        self._buckets[name] = bucket
+        self._buckets.move_to_end(name)
+        if len(self._buckets) > MAX_NAMES:
+            self._buckets.popitem(last=False)

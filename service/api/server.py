@@ -23,6 +23,7 @@ def serve(app: FastAPI, settings: Settings, *, log_level: str = "info") -> None:
         server_header=False,
         log_config=None,  # ours: see service.telemetry.logs
         access_log=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     _Server(config, app).run()

@@ -22,7 +22,7 @@ from service.policy import Policy, parse_policy
 from service.sources import SourcesBusy
 from service.storage.datasets import Upload
 from service.storage.policies import REFERENCE
-from service.storage.store import KeyReused, Order, QueueFull, Screening
+from service.storage.store import KeyReused, Order, Screening
 from trial.recipe import Recipe
 
 MULTIPART: Final = "multipart/form-data"
@@ -32,7 +32,7 @@ IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 async def submit(request: Request, here: Context, caller: Caller) -> Screening:
     """Queue what the request asks for; a key that was seen gives what it gave then."""
-    once = await admit(request, here)
+    once = await admit(request)
     if media_type(request) == MULTIPART:
         async with upload_form(request, here.backend.store.datasets) as form:
             return await to_thread.run_sync(_queue_upload, here, form, caller, once)
@@ -43,14 +43,12 @@ async def submit(request: Request, here: Context, caller: Caller) -> Screening:
     return await to_thread.run_sync(_queue, here, caller, order, upload, once)
 
 
-async def admit(request: Request, here: Context) -> str:
+async def admit(request: Request) -> str:
     """Return the digest of the request's idempotency key, "" without one.
 
-    503 where nothing is taken now, 415 where the body is of no kind that is read.
+    415 where the body is of no kind that is read.
     """
     once = idempotency_key(request)
-    if not once and await to_thread.run_sync(lambda: here.backend.full):
-        raise busy()
     if media_type(request) not in (MULTIPART, JSON):
         said = f"Send {MULTIPART} with a file, or {JSON}."
         raise Problem(415, "unsupported_media_type", said)
@@ -117,12 +115,6 @@ def choose_policy(
     return found.policy
 
 
-def busy() -> Problem:
-    """Return the 503 for as many screenings as there may be."""
-    said = "As many screenings wait as are allowed to: try again later."
-    return Problem(503, "queue_full", said, headers={"Retry-After": RETRY_SECONDS})
-
-
 async def obtain(here: Context, asked: DatasetIn, caller: Caller) -> Upload:
     """Return the dataset that was given, named or is to be fetched, in the store."""
     if asked.url:
@@ -174,8 +166,6 @@ def refusals() -> Iterator[None]:
     """Say over HTTP why something was not accepted."""
     try:
         yield
-    except QueueFull as error:
-        raise busy() from error
     except KeyReused as error:
         said = "Idempotency-Key: it was sent before with another request"
         raise Problem(422, "idempotency_key_reused", said) from error

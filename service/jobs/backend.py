@@ -41,11 +41,10 @@ class Backend:
         """The URL of the database, with its password."""
         return self.engine.url.render_as_string(hide_password=False)
 
-    @property
-    def full(self) -> bool:
-        """Whether a further screening would be refused."""
+    def admit(self, caller: Caller) -> None:
+        """Raise QueueFull or TenantFull where a further screening would be refused."""
         with reading(self.engine).connect() as connection:
-            return not self.store.room(connection)
+            self.store.admit(connection, caller.tenant, 1)
 
     def holdings(self, caller: Caller) -> Holdings:
         """Return what the caller's tenant has."""
@@ -66,7 +65,7 @@ class Backend:
     def accept(
         self, order: Order, upload: Upload, by: Caller, *, once: str = ""
     ) -> Screening:
-        """List and queue a screening; QueueFull where too many are open.
+        """List and queue a screening; QueueFull or TenantFull where too many are.
 
         What was accepted under the idempotency key `once` before is returned instead;
         KeyReused where that was something else.
@@ -145,5 +144,10 @@ def open_backend(settings: Settings) -> Backend:
         poll_seconds=settings.poll_seconds,
         each_tenant=settings.max_running_per_tenant,
     )
-    store = Store(engine, objects, max_open=settings.max_queued)
+    store = Store(
+        engine,
+        objects,
+        max_open=settings.max_queued,
+        max_each=settings.max_queued_per_tenant,
+    )
     return Backend(settings, engine, store, queues, Deletion(store), Keys(engine))

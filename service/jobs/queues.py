@@ -22,10 +22,8 @@ Account = Mapping[str, str]
 """On whose account a screening runs: `tenant`, and for logs and traces the `request_id`
 and `traceparent` of what asked for it."""
 
-WORKFLOWS: Final = table(
-    "workflow_status", column("queue_name", String), column("status", String)
-)
-"""What DBOS keeps of workflows; on PostgreSQL in a schema of its own."""
+SCHEMA: Final = {"postgresql": "dbos"}
+"""Where DBOS has its tables."""
 
 STATES: Final = {"ENQUEUED": "waiting", "PENDING": "running"}
 
@@ -89,17 +87,19 @@ class Queues:
 
     def depth(self, connection: Connection) -> dict[tuple[str, str], int]:
         """Count what each queue holds, by queue and "waiting" or "running"."""
-        kind = connection.dialect.name
-        schema = {None: "dbos"} if kind == "postgresql" else {}
-        c = WORKFLOWS.c
+        c = table(
+            "workflow_status",
+            column("queue_name", String),
+            column("status", String),
+            schema=SCHEMA.get(connection.dialect.name),
+        ).c
         asked = (
             select(c.queue_name, c.status, func.count())
             .where(c.queue_name.in_(QUEUES), c.status.in_(STATES))
             .group_by(c.queue_name, c.status)
         )
-        options = {"schema_translate_map": schema}
         found = dict.fromkeys(((q, s) for q in QUEUES for s in STATES.values()), 0)
-        for queue, state, count in connection.execute(asked, execution_options=options):
+        for queue, state, count in connection.execute(asked):
             found[queue, STATES[state]] = count
         return found
 

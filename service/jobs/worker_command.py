@@ -8,6 +8,7 @@ from functools import partial
 from types import FrameType
 
 from service.jobs.backend import Backend, open_backend
+from service.jobs.trial_limit import limit_trial
 from service.jobs.worker import Worker
 from service.judge import judged_runner
 from service.models import Models, load_models
@@ -40,7 +41,9 @@ def make_worker(
         load_moderator=lambda models, spent: load_moderator(
             settings, models.detectors, spent=spent, cache=cache
         ),
-        runner=runner or judged_runner(settings),
+        runner=limit_trial(
+            runner or judged_runner(settings), settings.max_trial_seconds
+        ),
         telemetry=telemetry or make_telemetry(settings),
     )
 

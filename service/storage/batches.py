@@ -30,7 +30,6 @@ from service.storage.store import (
     KeyReused,
     Order,
     Queue,
-    QueueFull,
     S,
     Store,
     new_screening,
@@ -175,8 +174,7 @@ class Batches:
                 for _, upload in asked:
                     self._store.datasets.discard(upload)
                 return before
-            if self._store.room(connection) < len(asked):
-                raise QueueFull
+            self._store.admit(connection, self._caller.tenant, len(asked))
             row: dict[str, Any] = {
                 "id": f"bat_{secrets.token_hex(12)}",
                 "tenant": self._caller.tenant,

@@ -48,6 +48,11 @@ class ObjectStore:
         if self._local:
             Path(self._root).mkdir(parents=True, exist_ok=True)
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder on this machine's disk; None where it is elsewhere."""
+        return Path(self._root) if self._local else None
+
     def put(self, key: str, content: bytes) -> None:
         """Write an object whole: nobody reads half of it, also after a crash."""
 

@@ -9,7 +9,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol, cast
 
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    RowMapping,
+    case,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from service.caller import DEFAULT_TENANT, Caller
@@ -92,6 +101,10 @@ class QueueFull(Exception):
     """As many screenings are open as are allowed to."""
 
 
+class TenantFull(Exception):
+    """As many screenings of one tenant are open as are allowed to."""
+
+
 class KeyReused(Exception):
     """An idempotency key came before, with another request."""
 
@@ -112,7 +125,8 @@ def now() -> str:
 class Store:
     """Screenings by id; safe to use from several threads and processes.
 
-    At most `max_open` are accepted and not over, besides one that runs.
+    At most `max_open` are accepted and not over, besides one that runs; of one tenant
+    at most `max_each`, 0: as many as that.
     """
 
     def __init__(
@@ -121,12 +135,14 @@ class Store:
         objects: ObjectStore,
         *,
         max_open: int = 16,
+        max_each: int = 0,
     ) -> None:
         self.engine = engine
         self.objects = objects
         self.datasets = Datasets(objects)
         self._reading = reading(engine)
         self._max_open = max_open
+        self._max_each = max_each
 
     def accept(
         self, order: Order, upload: Upload, queue: Queue, *, by: Caller, once: str = ""
@@ -134,8 +150,8 @@ class Store:
         """List a tenant's screening, claim its dataset and queue it: all, or nothing.
 
         `once` is the digest of an idempotency key: what was accepted under it before is
-        returned instead. QueueFull where too many are open, KeyReused where the key
-        came with another request. The upload is gone either way.
+        returned instead. QueueFull or TenantFull where too many are open, KeyReused
+        where the key came with another request. The upload is gone either way.
         """
         try:
             try:
@@ -157,8 +173,7 @@ class Store:
             if before is not None:
                 self.datasets.discard(upload)
                 return before
-            if not self.room(connection):
-                raise QueueFull
+            self.admit(connection, by.tenant, 1)
             screening = new_screening(order, by)
             self.datasets.claim(connection, upload, screening.created_at)
             row = row_of(screening, order, upload)
@@ -254,12 +269,16 @@ class Store:
         with self._reading.connect() as connection:
             return list(connection.execute(asked.order_by(S.number)).scalars())
 
-    def room(self, connection: Connection) -> int:
-        """Count the further screenings that would be taken; 0 where none would."""
+    def admit(self, connection: Connection, tenant: str, count: int) -> None:
+        """Let so many further screenings in; QueueFull or TenantFull otherwise."""
         open_ = (S.status.notin_(OVER), S.deleted_at.is_(None))
-        asked = select(func.count()).select_from(SCREENINGS).where(*open_)
-        found: int = connection.execute(asked).scalar_one()
-        return max(0, self._max_open + 1 - found)
+        mine = func.coalesce(func.sum(case((S.tenant == tenant, 1), else_=0)), 0)
+        asked = select(func.count(), mine).select_from(SCREENINGS).where(*open_)
+        every, own = connection.execute(asked).one()
+        if every + count > self._max_open + 1:
+            raise QueueFull
+        if self._max_each and own + count > self._max_each:
+            raise TenantFull
 
     def _find(self, screening_id: str) -> RowMapping | None:
         if not SCREENING_ID.fullmatch(screening_id):

@@ -16,6 +16,7 @@ from service.api.openapi import (
     BATCH,
     BATCH_ASKED,
     BUSY,
+    DISK_FULL,
     FILES_SCHEMA,
     GUARDED,
     INVALID,
@@ -27,6 +28,7 @@ from service.api.openapi import (
     problem,
     schema_of,
 )
+from service.api.room import RoomLeft
 from service.api.schemas import BatchOut, BatchPage
 from service.caller import Caller
 from service.storage.batches import Batch
@@ -51,6 +53,7 @@ FILES: Final = {"file": ["(the bytes of a.jsonl)", "(the bytes of b.jsonl)"]}
         415: UNKNOWN_TYPE,
         422: INVALID,
         503: BUSY,
+        507: DISK_FULL,
     },
     openapi_extra=body(
         {
@@ -63,6 +66,7 @@ async def create_batch(
     request: Request,
     here: Here,
     caller: Submitter,
+    room: RoomLeft,
     idempotency_key: Annotated[
         str, Header(description="A request sent twice under one key counts once.")
     ] = "",

@@ -39,6 +39,12 @@ def _own(screening_id: str, here: Here, caller: Reader) -> Screening:
     return here.screening(screening_id, caller)
 
 
+async def _stream_place(here: Here, caller: Reader) -> AsyncIterator[None]:
+    """Hold a place until the last event is sent, or its reader is gone."""
+    with here.streams.place(caller.tenant):
+        yield
+
+
 def _finished(screening: Annotated[Screening, Depends(_own)]) -> Screening:
     if screening.status == "finished":
         return screening
@@ -76,6 +82,7 @@ async def follow_screening(
     request: Request,
     here: Here,
     caller: Reader,
+    place: Annotated[None, Depends(_stream_place)],
     last_event_id: Annotated[str, Header(max_length=64)] = "",
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the screening each time that it changes, until it is over.

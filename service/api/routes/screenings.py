@@ -13,6 +13,7 @@ from service.api.errors_http import Problem
 from service.api.openapi import (
     BUSY,
     CANCELLED,
+    DISK_FULL,
     GUARDED,
     INVALID,
     NOT_FOUND,
@@ -28,6 +29,7 @@ from service.api.openapi import (
     body,
     schema_of,
 )
+from service.api.room import RoomLeft
 from service.api.schemas import ScreeningOut, ScreeningPage
 from service.api.submission import submit
 from service.storage.store import Status
@@ -50,6 +52,7 @@ Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.
         415: UNKNOWN_TYPE,
         422: INVALID,
         503: BUSY,
+        507: DISK_FULL,
     },
     openapi_extra=body(
         {
@@ -62,6 +65,7 @@ async def create_screening(
     request: Request,
     here: Here,
     caller: Submitter,
+    room: RoomLeft,
     idempotency_key: Annotated[
         str, Header(description="A request sent twice under one key counts once.")
     ] = "",
