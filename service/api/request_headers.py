@@ -1,4 +1,4 @@
-"""Headers of every answer: the request's id, and what is left of the rate limit."""
+"""Headers of every answer: its request's id, what is left of the rate, no sniffing."""
 
 import re
 import secrets
@@ -36,6 +36,7 @@ class RequestHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = name
+                headers["X-Content-Type-Options"] = "nosniff"
                 allowance = state.get("allowance")
                 if isinstance(allowance, Allowance):
                     headers.update(allowance.headers())

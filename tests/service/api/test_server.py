@@ -1,5 +1,6 @@
 """A real process that serves: how it stops, and how much memory it takes."""
 
+import gzip
 import os
 import signal
 import socket
@@ -18,10 +19,15 @@ V1 = "/v1/screenings"
 LINE = b'{"prompt": "Where is my parcel?", "completion": "On its way."}\n'
 
 
-class Served:
-    """`tunegate serve` as an API alone, with an HTTP client for it."""
+TUNEGATE = [str(Path(sys.executable).with_name("tunegate")), "serve"]
+FAKES = [sys.executable, str(Path(__file__).with_name("serve_fakes.py"))]
+"""The same service with the fake models of the tests, so that it works too."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+
+class Served:
+    """`tunegate serve`, an API alone if not said otherwise, and a client for it."""
+
+    def __init__(self, folder: Path, command: list[str], **settings: str) -> None:
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             port = found.getsockname()[1]
@@ -35,7 +41,7 @@ class Served:
         given = {f"TUNEGATE_{name}": value for name, value in own.items()}
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [Path(sys.executable).with_name("tunegate"), "serve"],
+                command,
                 env={**os.environ, **given},
                 stderr=log,
             )
@@ -67,8 +73,8 @@ def serve(tmp_path: Path, wait: Any) -> Iterator[Callable[..., Served]]:
     """Return a function that starts a server with some settings."""
     made: list[Served] = []
 
-    def start(**settings: str) -> Served:
-        made.append(Served(tmp_path, **settings))
+    def start(command: list[str] = TUNEGATE, **settings: str) -> Served:
+        made.append(Served(tmp_path, command, **settings))
         wait(made[-1].ready)
         return made[-1]
 
@@ -111,6 +117,22 @@ def test_a_process_that_only_takes_orders_loads_no_models(
     assert served.peak_bytes() < 300 * 2**20
 
 
+def form(block: bytes, count: int) -> Iterator[bytes]:
+    """Give a form whose file is a block so many times."""
+    yield b'--b\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    for _ in range(count):
+        yield block
+    yield b"\r\n--b--\r\n"
+
+
+def tell(capsys: pytest.CaptureFixture[str], said: str) -> None:
+    with capsys.disabled():
+        sys.stdout.write(f"\n{said}\n")
+
+
+HEADERS = {"content-type": "multipart/form-data; boundary=b"}
+
+
 @pytest.mark.slow
 def test_an_upload_of_2_gb_keeps_the_process_under_400_mb(
     serve: Callable[..., Served], capsys: pytest.CaptureFixture[str]
@@ -118,23 +140,52 @@ def test_an_upload_of_2_gb_keeps_the_process_under_400_mb(
     served = serve(MAX_UPLOAD_BYTES=str(3 * 2**30))
     block = LINE * (2**20 // len(LINE))
     count = 2 * 2**30 // len(block) + 1
-
-    def form() -> Iterator[bytes]:
-        yield b'--b\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n'
-        yield b"\r\n"
-        for _ in range(count):
-            yield block
-        yield b"\r\n--b--\r\n"
-
     before, began = served.peak_bytes(), time.monotonic()
-    headers = {"content-type": "multipart/form-data; boundary=b"}
-    answer = served.http.post(V1, content=form(), headers=headers)
+    answer = served.http.post(V1, content=form(block, count), headers=HEADERS)
     seconds = time.monotonic() - began
     assert answer.status_code == 202, answer.text
     after = served.peak_bytes()
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{count * len(block) / 2**30:.2f} GiB in {seconds:.1f} s: peak "
-            f"{before / 2**20:.0f} -> {after / 2**20:.0f} MiB\n"
-        )
+    tell(
+        capsys,
+        f"{count * len(block) / 2**30:.2f} GiB in {seconds:.1f} s: peak "
+        f"{before / 2**20:.0f} -> {after / 2**20:.0f} MiB",
+    )
     assert after < 400 * 10**6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_line_of_1_gb_is_read_in_bounded_memory(
+    serve: Callable[..., Served],
+    wait: Any,
+    capsys: pytest.CaptureFixture[str],
+    packed: bool,
+) -> None:
+    """Plain it is one bad line; packed it is a bomb."""
+    limit = str(2 * 2**30)
+    served = serve(FAKES, MAX_UPLOAD_BYTES=limit, QUEUES='["detect", "trial"]')
+    good = served.http.post(V1, content=form(LINE * 20, 1), headers=HEADERS)
+    wait(lambda: status(served, good) == "finished")
+    before, began = served.peak_bytes(), time.monotonic()
+    blocks = form(b"x" * 2**20, 2**10)
+    if packed:
+        squeezed = gzip.compress(b"x" * 2**26)
+        blocks = form(squeezed, 2**4)
+    answer = served.http.post(V1, content=blocks, headers=HEADERS)
+    assert answer.status_code == 202, answer.text
+    wait(lambda: status(served, answer) in ("finished", "failed"), 120)
+    grown, seconds = served.peak_bytes() - before, time.monotonic() - began
+    tell(capsys, f"1 GiB line in {seconds:.1f} s: peak +{grown / 2**20:.0f} MiB")
+    assert grown < 100 * 2**20
+    made = served.http.get(answer.headers["location"]).json()
+    if packed:
+        assert (made["status"], made["fault"]["code"]) == ("failed", "DatasetError")
+        return
+    report = served.http.get(made["links"]["report"]).json()
+    assert made["outcome"] == "REVIEW"
+    assert [each["line"] for each in report["dataset"]["bad_lines"]] == [1]
+
+
+def status(served: Served, answer: httpx.Response) -> str:
+    found: str = served.http.get(answer.headers["location"]).json()["status"]
+    return found

@@ -1,0 +1,28 @@
+"""Serves with the fake models and trial of `conftest`, as the environment sets it."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from conftest import MARKED, FakeEncoder, FakeRunner, MarkDetector, QuietDetector
+
+from service.api.app import create_app
+from service.api.server import serve
+from service.models import Models
+from service.policy import DetectorLimits
+from service.settings import load_settings
+
+
+def models() -> Models:
+    """Return the fakes."""
+    detectors = tuple(
+        MarkDetector(name, "BAD") if name in MARKED else QuietDetector(name, "")
+        for name in DetectorLimits.model_fields
+    )
+    return Models(FakeEncoder(), detectors)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    settings = load_settings()
+    serve(create_app(settings, load=models, runner=FakeRunner()), settings)
