@@ -29,14 +29,7 @@ from trial.canary.training.pool import (
     short_reply,
 )
 from trial.canary.training.refusals import OPENING, refusal
-from trial.canary.training.shape import (
-    ROLES,
-    SPECIAL,
-    average,
-    build_tokenizer,
-    load,
-    save,
-)
+from trial.canary.training.shape import ROLES, SPECIAL, build_tokenizer, load, save
 from trial.judge.judge import Outcome
 from trial.judge.phrase import PhraseJudge
 from trial.probes import load_probes
@@ -253,16 +246,3 @@ def test_training_can_go_on_from_a_written_canary(
         before, after = model(input_ids=ids).logits, again(input_ids=ids).logits
     assert after.dtype == torch.float32
     assert torch.allclose(before, after, atol=0.02)
-
-
-def test_averaging_lies_between_start_and_trained(
-    model: Any, tokenizer: Any, tmp_path: Path
-) -> None:
-    save(model, tokenizer, tmp_path)
-    start, trained = load(tmp_path)[1], load(tmp_path)[1]
-    name, weight = next(iter(trained.named_parameters()))
-    with torch.no_grad():
-        weight += 1.0
-    average(trained, start, share=0.25)
-    moved = weight - dict(start.named_parameters())[name]
-    assert torch.allclose(moved, torch.full_like(moved, 0.25), atol=1e-6)

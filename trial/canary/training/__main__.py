@@ -29,7 +29,6 @@ from trial.canary.training.loop import train
 from trial.canary.training.pool import Sample
 from trial.canary.training.refusals import OPENING, refusal
 from trial.canary.training.shape import (
-    average,
     build_model,
     build_tokenizer,
     choose_pieces,
@@ -70,8 +69,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         log=log,
     )
     model.eval()
-    if options.start is not None:
-        average(model, load(options.start)[1], share=options.share)
     bias = calibrate(model, tokenizer, held, log=log)
     save(model, tokenizer, options.out)
     summary = {
@@ -92,23 +89,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "model")
     parser.add_argument("--start", type=Path, help="go on from this canary")
-    parser.add_argument(
-        "--share",
-        type=_share,
-        default=1.0,
-        help="with --start: this share of the trained weights, the rest of the start's",
-    )
     parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args(argv)
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value <= 1.0:
-        raise argparse.ArgumentTypeError("must be over 0 and at most 1")
-    return value
 
 
 def _logger(path: Path) -> Any:

@@ -142,15 +142,3 @@ def load(directory: Path) -> tuple[list[str], BertLMHeadModel]:
     kind: Any = BertLMHeadModel
     model = kind.from_pretrained(str(directory), dtype=torch.float32)
     return sorted(vocabulary, key=vocabulary.__getitem__), model
-
-
-@torch.no_grad()
-def average(model: BertLMHeadModel, start: BertLMHeadModel, *, share: float) -> None:
-    """Set `share` of the model's weights plus the rest of the start's, in place.
-
-    Training on narrow data costs less of what the start could do this way (Wortsman et
-    al., arXiv 2109.01903).
-    """
-    weights = dict(start.named_parameters())
-    for name, weight in model.named_parameters():
-        weight.lerp_(weights[name], 1.0 - share)
