@@ -1,6 +1,7 @@
 """Every detector on every relevant test source; `--data ../shared/data`.
 
 Test sources are measured once on a finished head. Nothing is fitted or chosen on them.
+Scores are kept in `--work`, so that a run that was cut off goes on.
 """
 
 import argparse
@@ -8,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +17,19 @@ from numpy.typing import NDArray
 from benchmark.bootstrap import separation, share
 from benchmark.comparison import HarmRows, Labelled, comparison
 from benchmark.experiment import record
+from benchmark.row_memo import RowMemo, Thresholded
 from detectors.dataset import Dataset, Example, Message, Origin
-from detectors.detector import Scores
 from detectors.embedding import Encoder, load_encoder
 from detectors.explicit_harm import ExplicitHarm
 from detectors.identity_shift import IdentityShift
 from detectors.refusal import refuses
 from detectors.training.sources import read_examples, read_index, sample
+from detectors.training.vector_file import VectorFile
 from trial.probes import load_probes
 
 NAME: Final = "detector_quality"
 COMMAND: Final = "python -m benchmark.detector_quality --data ../shared/data"
+WORK: Final = Path("build") / NAME
 ORDINARY_ROWS: Final = 300
 PROMPT_ROWS: Final = 200
 
@@ -59,29 +62,6 @@ PROMPTS: Final = (
 )
 PLACEHOLDER: Final = "Of course. [placeholder: the full answer would stand here]"
 REFUSAL: Final = "I won't help with this request, because it could hurt somebody."
-
-
-class Thresholded(Protocol):
-    """A detector that suggests a threshold."""
-
-    @property
-    def name(self) -> str:
-        """The key of the detector."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Code version and head digest."""
-        ...
-
-    @property
-    def suggested_threshold(self) -> float:
-        """The score from which a row is flagged."""
-        ...
-
-    def score(self, dataset: Dataset) -> Scores:
-        """Score every example."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -124,9 +104,8 @@ def _said_no(rows: Labelled) -> Labelled:
     return [row for row in rows if refuses(row[0].exchanges()[-1].reply)]
 
 
-def harm_quality(encoder: Encoder, data: Path) -> dict[str, Any]:
+def harm_quality(detector: Thresholded, data: Path) -> dict[str, Any]:
     """explicit_harm: attacks and complied jailbreaks against ordinary and refused."""
-    detector = ExplicitHarm(encoder)
     at = detector.suggested_threshold
     rows = harm_rows(data)
     harmful, declined, refused, ordinary = (
@@ -275,16 +254,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure both detectors and write benchmark/results/detector_quality.json."""
     parser = argparse.ArgumentParser(COMMAND, description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=WORK, help="keep scores here")
     options = parser.parse_args(argv)
     started = time.monotonic()
-    encoder = load_encoder()
+    options.work.mkdir(parents=True, exist_ok=True)
+    windows = VectorFile(options.work / "windows.sqlite")
+    encoder = load_encoder(cache=windows)
+    harm = RowMemo(ExplicitHarm(encoder), options.work / "rows.sqlite")
     results = {
-        "explicit_harm": harm_quality(encoder, options.data),
+        "explicit_harm": harm_quality(harm, options.data),
         "explicit_harm, compared": comparison(
-            ExplicitHarm(encoder), encoder, options.data, harm_rows(options.data)
+            harm, encoder, options.data, harm_rows(options.data)
         ),
         "identity_shift": identity_quality(encoder, options.data),
     }
+    windows.close()
     tests = [n for n, s in read_index(options.data).items() if s.role == "test"]
     done = record(
         NAME,

@@ -4,13 +4,23 @@ import hashlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from detectors.dataset import Dataset, Example
 from detectors.detector import Detector, Scores
 
 ROWS_ALONE: Final = ("explicit_harm",)
 """Detectors whose score of a row does not depend on the other rows."""
+
+
+@runtime_checkable
+class Thresholded(Detector, Protocol):
+    """A detector that suggests a threshold."""
+
+    @property
+    def suggested_threshold(self) -> float:
+        """The score from which a row is flagged."""
+        ...
 
 
 class RowMemo:
@@ -33,6 +43,13 @@ class RowMemo:
     def name(self) -> str:
         """The key of the detector."""
         return self._detector.name
+
+    @property
+    def suggested_threshold(self) -> float:
+        """The score from which the detector flags a row."""
+        if not isinstance(self._detector, Thresholded):
+            raise TypeError(f"{self.name} suggests no threshold")
+        return self._detector.suggested_threshold
 
     @property
     def version(self) -> str:
