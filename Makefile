@@ -3,12 +3,13 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+SECURITY := $(VENV)/.security
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 DATA ?= ../shared/data
 
-.PHONY: demo serve test test-all check heads canary clean
+.PHONY: demo serve test test-all check check-security heads canary clean
 
 demo: $(STAMP)
 	$(BIN)/python -m service.demo
@@ -28,6 +29,14 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
 
+# Code, licences of what is shipped beside it, and known vulnerabilities: the last only
+# where a database of them can be reached, and it says so where none can.
+check-security: $(SECURITY)
+	$(BIN)/bandit -q -c pyproject.toml -r detectors trial service benchmark
+	$(BIN)/pip-licenses --format=csv --output-file=build/licences.csv
+	$(BIN)/python -m pip check
+	$(BIN)/python .ci/audit.py
+
 heads: $(STAMP)
 	$(BIN)/python -m detectors.training --data $(DATA)
 
@@ -44,3 +53,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
+
+$(SECURITY): $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[security]'
+	mkdir -p build
+	touch $(SECURITY)

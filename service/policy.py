@@ -276,7 +276,8 @@ def parse_policy(content: bytes, *, source: str = "policy") -> Policy:
     if len(content) > MAX_POLICY_BYTES:
         raise PolicyError(f"{source}: larger than {MAX_POLICY_BYTES} bytes")
     try:
-        loaded = yaml.load(content, Loader=_StrictLoader)
+        # A SafeLoader that refuses keys that stand twice.
+        loaded = yaml.load(content, Loader=_StrictLoader)  # nosec B506
     except RecursionError as error:
         raise PolicyError(f"{source}: nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:

@@ -107,7 +107,8 @@ class Webhooks:
         at = stamp(datetime.now(UTC))
         here = (self._mine, W.id == webhook_id, W.removed_at.is_(None))
         with self._engine.begin() as connection:
-            gone = update(WEBHOOKS).where(*here).values(removed_at=at, secret="")
+            blank = {W.removed_at: at, W.secret: ""}
+            gone = update(WEBHOOKS).where(*here).values(blank)
             if not connection.execute(gone).rowcount:
                 return False
             left = update(DELIVERIES).where(D.webhook == webhook_id)

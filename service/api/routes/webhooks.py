@@ -67,7 +67,7 @@ def _not_found() -> Problem:
     response_model=WebhookMade,
     responses={
         **GUARDED,
-        201: answer({**WEBHOOK, "secret": "whsec_..."}, "The secret is shown once."),
+        201: answer({**WEBHOOK, "secret": "whsec_..."}, "The secret is shown once."),  # nosec B105
         400: UNREADABLE,
         413: TOO_LARGE,
         422: INVALID,
