@@ -345,7 +345,11 @@ class Steps:
         self._job: Job = job
 
     def _keep(self, name: str, made: object) -> None:
-        self._kept.put(name, made)
+        try:
+            self._kept.put(name, made)
+        except FileNotFoundError:  # its folder was cleared while it was written to
+            self._clear_if_deleted()
+            raise
         self._clear_if_deleted()
 
     def _clear_if_deleted(self) -> None:
