@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from detectors.errors import InputError
@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     """Every setting of the service; each is the variable TUNEGATE_<NAME>."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TUNEGATE_", frozen=True, extra="forbid"
+        env_prefix="TUNEGATE_", frozen=True, extra="forbid", validate_default=True
     )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -34,6 +34,28 @@ class Settings(BaseSettings):
         default="open",
         description="open: anyone may call, as the tenant `default`; keys: only with "
         "an API key (`tunegate keys`).",
+    )
+    oidc_issuer: str = Field(
+        default="",
+        description="OpenID Connect provider, as its tokens name it (`iss`): they then "
+        "count beside our keys. Needs the extra `oidc`.",
+    )
+    oidc_audience: str = Field(
+        default="", description="What tokens must be made out for (`aud`)."
+    )
+    oidc_jwks_url: str = Field(
+        default="",
+        description="Where the provider's public keys are; by its discovery document "
+        "where not set.",
+    )
+    oidc_tenant_claim: str = Field(
+        default="tenant", description="Claim of a token that names its tenant."
+    )
+    oidc_scope_claim: str = Field(
+        default="scope", description="Claim of a token that lists its scopes."
+    )
+    oidc_scope_prefix: str = Field(
+        default="", description="What stands before our scopes there, as `tunegate:`."
     )
     data_dir: Path = Field(
         default=Path("work-dir"), description="Where the database and files are kept."
@@ -293,12 +315,25 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="Longest wait for one answer."
     )
 
+    @field_validator("oidc_audience")
+    @classmethod
+    def _check_audience(cls, audience: str, given: ValidationInfo) -> str:
+        if given.data.get("oidc_issuer") and not audience:
+            raise ValueError("the issuer's tokens for others would count: name ours")
+        return audience
+
     @field_validator("fetch_sources")
     @classmethod
-    def _check_sources(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_sources(
+        cls, sources: tuple[str, ...], given: ValidationInfo
+    ) -> tuple[str, ...]:
+        own = str(given.data.get("storage_url", "")).rstrip("/") + "/"
         for each in sources:
+            start = each.split("{tenant}")[0]
             if not SOURCE.fullmatch(each):
                 raise ValueError(f"{each[:100]!r} is no place to fetch from")
+            if own.startswith(start) or start.startswith(own):
+                raise ValueError(f"{each[:100]!r} holds what the service itself keeps")
         return sources
 
     def limits(self) -> Limits:

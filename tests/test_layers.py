@@ -42,6 +42,7 @@ def test_everything_imported_is_declared_or_standard() -> None:
         "yaml": "pyyaml",
         "sklearn": "scikit_learn",
         "multipart": "python_multipart",
+        "jwt": "pyjwt",
     }
     for layer in ORDER:
         for path in (ROOT / layer).rglob("*.py"):

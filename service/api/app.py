@@ -32,6 +32,7 @@ from service.api.wrong_keys import WrongKeys
 from service.estimate import Estimates
 from service.jobs.backend import Backend, open_backend
 from service.moderator import check_moderator
+from service.oidc import Tokens
 from service.policy import load_policy
 from service.settings import Settings
 from service.sources import Sources
@@ -79,6 +80,7 @@ def create_app(
             WrongKeys(settings.wrong_keys_per_minute),
             Sources(settings, backend.store.datasets),
             Estimates(backend.engine),
+            Tokens(settings) if settings.oidc_issuer else None,
         )
         telemetry.metrics.add(QueueDepth(backend))
         app.state.readiness = Readiness(backend, settings.ready_seconds)

@@ -8,15 +8,17 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.api.context import Context, Here
-from service.api.errors_http import Problem
+from service.api.errors_http import RETRY_SECONDS, Problem
 from service.caller import OPEN, Caller, Scope
+from service.oidc import IdentityUnavailable
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tunegate"'}
 
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="key",
-    description="An API key (`tunegate keys create`). Where the service asks for none, "
+    description="An API key (`tunegate keys create`), or a token of the operator's "
+    "identity provider. Where the service asks for none, "
     "it may be left out.",
 )
 Given = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -32,12 +34,25 @@ async def identify(request: Request, here: Here, given: Given) -> Caller:
             raise _unknown()
         return _within_rate(request, here, OPEN)
     here.wrong_keys.check(request, given.credentials)
-    key = await to_thread.run_sync(here.backend.keys.find, given.credentials)
-    if key is None:
+    caller = await to_thread.run_sync(_find, here, given.credentials)
+    if caller is None:
         here.wrong_keys.wrong(request)
         raise _unknown()
     here.wrong_keys.right(given.credentials)
-    return _within_rate(request, here, key.caller)
+    return _within_rate(request, here, caller)
+
+
+def _find(here: Context, text: str) -> Caller | None:
+    """Return whose key or token that is; None where it is nobody's, or not good."""
+    if here.tokens is not None and text.count(".") == 2:
+        try:
+            return here.tokens.find(text)
+        except IdentityUnavailable as error:
+            said = "The identity provider does not answer: try again shortly."
+            retry = {"Retry-After": RETRY_SECONDS}
+            raise Problem(503, "identity_unavailable", said, headers=retry) from error
+    key = here.backend.keys.find(text)
+    return None if key is None else key.caller
 
 
 def _within_rate(request: Request, here: Context, caller: Caller) -> Caller:

@@ -14,6 +14,7 @@ from service.api.wrong_keys import WrongKeys
 from service.caller import Caller
 from service.estimate import Estimates
 from service.jobs.backend import Backend
+from service.oidc import Tokens
 from service.policy import Policy
 from service.settings import Settings
 from service.sources import Sources
@@ -43,6 +44,7 @@ class Context:
     wrong_keys: WrongKeys
     sources: Sources
     estimates: Estimates
+    tokens: Tokens | None = None
 
     def models(self) -> "Models | None":
         """Return the loaded models; 503 while they load or where they cannot.

@@ -322,3 +322,11 @@ def test_no_more_are_fetched_at_once_than_may_be(server: str, tmp_path: Path) ->
 def test_a_place_that_names_too_much_is_no_setting(place: str) -> None:
     with pytest.raises(InputError, match=r"TUNEGATE_FETCH_SOURCES.*no place"):
         load_settings(fetch_sources=(place,))
+
+
+@pytest.mark.parametrize("place", ["s3://store/", "s3://store/own/{tenant}/"])
+def test_what_the_service_keeps_is_no_place_to_fetch_from(place: str) -> None:
+    given = {"storage_url": "s3://store/own", "fetch_sources": (place,)}
+    with pytest.raises(InputError, match="what the service itself keeps"):
+        load_settings(**given)
+    load_settings(**{**given, "fetch_sources": ("s3://stored/", "https://")})

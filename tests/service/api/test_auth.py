@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from service.api.app import create_app
 from service.caller import SCOPES, Caller, Scope
 from service.models import Models
+from service.oidc import IdentityUnavailable
 from service.settings import Settings
 from service.storage.audit import events
 from service.storage.database import reading
@@ -196,6 +198,32 @@ def test_the_record_names_the_key_and_no_log_shows_it(
     assert {e.tenant for e in said} == {"mine"}
     assert secret not in caplog.text
     assert secret not in json.dumps([str(each) for each in said])
+
+
+def test_a_token_of_the_provider_is_as_good_as_a_key(
+    guarded: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FakeTokens:
+        def find(self, text: str) -> Caller | None:
+            if text == "down.down.down":
+                raise IdentityUnavailable
+            good = text == "good.good.good"
+            return Caller("acme", "o:1", frozenset({"read"})) if good else None
+
+    context = guarded.app.state.context  # type: ignore[attr-defined]
+    changed = dataclasses.replace(context, tokens=FakeTokens())
+    monkeypatch.setattr(guarded.app.state, "context", changed)  # type: ignore[attr-defined]
+
+    def ask(text: str, method: str = "GET") -> Any:
+        headers = {"Authorization": f"Bearer {text}"}
+        return guarded.request(method, V1, headers=headers)
+
+    assert ask("good.good.good").status_code == 200
+    assert ask("good.good.good", "POST").json()["code"] == "insufficient_scope"
+    assert ask("bad.bad.bad").json()["code"] == "unauthorized"
+    away = ask("down.down.down")
+    assert (away.status_code, away.json()["code"]) == (503, "identity_unavailable")
+    assert away.headers["retry-after"]
 
 
 def test_a_key_ends_while_the_service_runs(guarded: TestClient, key: Any) -> None:

@@ -278,16 +278,21 @@ def bad_lines(chance: random.Random) -> Malformed:
 
 
 def damaged(chance: random.Random) -> Malformed:
-    """Return a packed or columnar file that is cut, or has a hole."""
+    """Return a packed file that is cut or has a hole, or a columnar one that is cut.
+
+    A hole in Parquet may lie where nobody reads, or say other words.
+    """
     rows = b"\n".join(good(chance.randint(20, 200)))
-    file = io.BytesIO()
-    texts = [f"Parcel {n} is {chance.random()} away." for n in range(200)]
-    pq.write_table(pa.table({"text": texts}), file)
-    content = chance.choice((gzip.compress(rows), zstandard.compress(rows)))
-    if chance.random() < 0.4:
+    checked = zstandard.ZstdCompressor(write_checksum=True)
+    content = chance.choice((gzip.compress, checked.compress))(rows)
+    columnar = chance.random() < 0.4
+    if columnar:
+        file = io.BytesIO()
+        texts = [f"Parcel {n} is {chance.random()} away." for n in range(200)]
+        pq.write_table(pa.table({"text": texts}), file)
         content = file.getvalue()
     at = chance.randint(len(content) // 4, len(content) - 8)
-    if chance.random() < 0.5:
+    if columnar or chance.random() < 0.5:
         return "cut", content[:at], []
     hole = chance.randint(4, 40)
     return "hole", content[:at] + b"\xff" * hole + content[at + hole :], []
