@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, StepOptions
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from detectors.errors import TunegateError
 from service.jobs.queues import ATTEMPTS, Account, trial_id
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 FAULT_CHARS: Final = 1_000
 STEP_ATTEMPTS: Final = 8
-TRANSIENT: Final = (OperationalError, InterfaceError, StoreUnavailable)
+TRANSIENT: Final = (OperationalError, InterfaceError, TimeoutError, StoreUnavailable)
 """The database or the object store is away: the step is tried again for minutes."""
 
 Result = dict[str, Any]
@@ -104,7 +104,7 @@ def _checkpointed(
         "name": name,
         "retries_allowed": True,
         "max_attempts": STEP_ATTEMPTS,
-        "should_retry": lambda error: isinstance(error, TRANSIENT),
+        "should_retry": lambda error: isinstance(error, Exception) and away(error),
     }
 
     def attempt() -> Result:
@@ -128,11 +128,17 @@ def _attempt(act: Callable[..., Result], given: tuple[object, ...]) -> Result:
         return {"gone": True}
     except Unfit as error:
         fault = error.fault
-    except TRANSIENT:
-        raise
     except Exception as error:
+        if away(error):
+            raise
         fault = explain(error)
     return {"fault": {"code": fault.code, "message": fault.message}}
+
+
+def away(error: Exception) -> bool:
+    """Say whether the database or the object store is to blame, and may come back."""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, TRANSIENT)
 
 
 def explain(error: Exception) -> Fault:

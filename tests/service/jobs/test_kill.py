@@ -1,201 +1,37 @@
 """Processes of the service die by kill -9 at random moments; no screening does."""
 
-import json
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from sqlalchemy import select
-
-from service.caller import OPEN
-from service.jobs.backend import Backend, open_backend
-from service.settings import Settings
-from service.storage.database import reading
-from service.storage.tables import AUDIT_EVENTS, SCREENINGS
-
-ZYGOTE = Path(__file__).with_name("zygote.py")
-V1 = "/v1/screenings"
-KINDS = {
-    "harmless": ("ACCEPT", ["Where is my parcel?"] * 20),
-    "explicit": ("REJECT", ["BAD"] * 12 + ["Where is my parcel?"] * 8),
-    "drifting": ("REJECT", ["DRIFT"] * 20),
-    "unscored": ("REVIEW", ["ODD"] * 3 + ["Where is my parcel?"] * 17),
-}
 
 
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[subprocess.Popen[str]]:
-    """Start the process that forks all others."""
-    pipe = subprocess.PIPE
-    made = subprocess.Popen(
-        [sys.executable, str(ZYGOTE)], stdin=pipe, stdout=pipe, text=True
-    )
-    assert made.stdout is not None
-    assert made.stdout.readline() == "ready\n"
-    yield made
-    made.communicate()
-
-
-class Service:
-    """One API and one worker process over one database, which can be killed."""
-
-    def __init__(self, zygote: subprocess.Popen[str], settings: dict[str, Any]) -> None:
-        self._zygote = zygote
-        self._settings = settings
-        self.kills = 0
-        self.living = {role: self._fork(role) for role in ("worker", "api")}
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{settings['port']}", timeout=30
-        )
-
-    def kill(self, role: str) -> None:
-        """Kill a process as the kernel would, and start another in its place."""
-        os.kill(self.living[role], signal.SIGKILL)
-        self.kills += 1
-        self.living[role] = self._fork(role)
-
-    def ask(self, method: str, path: str, **parts: Any) -> httpx.Response:
-        """Ask until there is an answer."""
-        end = time.monotonic() + 120
-        while True:
-            try:
-                return self.http.request(method, path, **parts)
-            except httpx.TransportError:
-                assert time.monotonic() < end, "the API does not come back"
-                time.sleep(0.02)
-
-    def submit(self, kind: str) -> str:
-        """Submit a dataset; return the id once it is accepted."""
-        rows = [{"prompt": said, "completion": "Yes."} for said in KINDS[kind][1]]
-        answer = self.ask("POST", V1, json={"rows": rows, "name": kind})
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
-
-    def close(self) -> None:
-        """End both processes."""
-        self.http.close()
-        for process in self.living.values():
-            os.kill(process, signal.SIGKILL)
-
-    def _fork(self, role: str) -> int:
-        queues = [] if role == "api" else ["detect", "trial"]
-        settings = {**self._settings, "queues": queues}
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        asked = {"role": role, "settings": settings}
-        self._zygote.stdin.write(json.dumps(asked) + "\n")
-        self._zygote.stdin.flush()
-        return int(self._zygote.stdout.readline())
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@pytest.fixture
-def options(database_url: str, tmp_path: Path) -> dict[str, Any]:
-    return {
-        "database_url": database_url,
-        "data_dir": str(tmp_path),
-        "port": free_port(),
-        "lease_seconds": 1.0,
-        "poll_seconds": 0.02,
-        "max_queued": 1_000,
-        "max_kept": 10_000,
-    }
-
-
-@pytest.fixture
-def kept(options: dict[str, Any]) -> Iterator[Backend]:
-    made = open_backend(Settings(**options))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def service(
-    zygote: subprocess.Popen[str], options: dict[str, Any], kept: Backend
-) -> Iterator[Service]:
-    made = Service(zygote, options)
-    yield made
-    made.close()
-
-
-def ended(kept: Backend) -> bool:
-    return kept.store.open_screenings() == []
-
-
-def verdict(kept: Backend, screening_id: str) -> dict[str, Any]:
-    """Return a report without its timings."""
-    report: dict[str, Any] = json.loads(kept.holdings(OPEN).report(screening_id))
-    del report["timings"]
-    return report
-
-
-def undisturbed(service: Service, kept: Backend, wait: Any) -> dict[str, Any]:
-    """Return the report of each kind of dataset when nothing is killed."""
-    ids = {kind: service.submit(kind) for kind in KINDS}
-    wait(lambda: ended(kept), 120)
-    return {kind: verdict(kept, id_) for kind, id_ in ids.items()}
-
-
-def disturb(service: Service, kills: int, seed: int) -> dict[str, str]:
+def disturb(drill: Any, kinds: list[str], kills: int, seed: int) -> dict[str, str]:
     """Submit and kill in turn; return the kind of each screening that was accepted."""
     chance, accepted = random.Random(seed), {}
     for _ in range(kills):
-        kind = chance.choice(list(KINDS))
-        accepted[service.submit(kind)] = kind
+        kind = chance.choice(kinds)
+        accepted[drill.service.submit(kind)] = kind
         time.sleep(chance.uniform(0, 0.8))
         for role in chance.choice((["api"], ["worker"], ["api", "worker"])):
-            service.kill(role)
+            drill.service.kill(role)
     return accepted
 
 
-def check(
-    kept: Backend, accepted: dict[str, str], expected: dict[str, Any], service: Service
-) -> None:
-    """Every accepted screening ended once, as it does undisturbed."""
-    with reading(kept.engine).connect() as connection:
-        listed = connection.execute(select(SCREENINGS.c.id, SCREENINGS.c.name)).all()
-        asked = select(AUDIT_EVENTS.c.subject, AUDIT_EVENTS.c.action)
-        said = connection.execute(asked.order_by(AUDIT_EVENTS.c.number)).all()
-    assert set(accepted) <= {row.id for row in listed}
-    for row in listed:  # those too whose 202 was lost with the process
-        events = [action for id_, action in said if id_ == row.id]
-        assert events == ["accepted", "finished"], row.id
-        report = verdict(kept, row.id)
-        assert report["decision"]["outcome"] == KINDS[row.name][0]
-        assert report == expected[row.name], row.id
-    tuned = (kept.settings.data_dir / "tuned.log").read_text().split("\n")
-    begun = [line for line in tuned if line.startswith("begun ")]
+def survive(drill: Any, kills: int, seed: int) -> None:
+    expected = drill.undisturbed()
+    accepted = disturb(drill, list(expected), kills, seed)
+    drill.until_ended()
+    ended = drill.check(accepted, expected)
     # A kill costs at most the one training that it cut off.
-    assert len(begun) <= len(listed) + service.kills
+    assert drill.trainings_begun() <= ended + drill.service.kills
 
 
-def survive(service: Service, kept: Backend, wait: Any, kills: int, seed: int) -> None:
-    expected = undisturbed(service, kept, wait)
-    accepted = disturb(service, kills, seed)
-    wait(lambda: ended(kept), 300)
-    check(kept, accepted, expected, service)
-
-
-def test_screenings_survive_kills(service: Service, kept: Backend, wait: Any) -> None:
-    survive(service, kept, wait, kills=4, seed=1)
+def test_screenings_survive_kills(drill: Any) -> None:
+    survive(drill, kills=4, seed=1)
 
 
 @pytest.mark.slow
-def test_screenings_survive_fifty_kills(
-    service: Service, kept: Backend, wait: Any
-) -> None:
-    survive(service, kept, wait, kills=50, seed=7)
+def test_screenings_survive_fifty_kills(drill: Any) -> None:
+    survive(drill, kills=50, seed=7)

@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import flaky
 from conftest import MARKED, FakeEncoder, FakeRunner, MarkDetector, QuietDetector
 
 from detectors.dataset import Dataset
@@ -113,6 +114,7 @@ def say(text: str) -> None:
 def main() -> None:
     """Fork as told, until standard input ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead leave no zombie behind
+    flaky.register()
     say("ready")
     for line in sys.stdin:
         asked = json.loads(line)

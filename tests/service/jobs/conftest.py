@@ -1,0 +1,190 @@
+"""Real processes of the service over one database, which can be killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from service.caller import OPEN
+from service.jobs.backend import Backend, open_backend
+from service.settings import Settings
+from service.storage.database import reading
+from service.storage.tables import AUDIT_EVENTS, SCREENINGS
+
+ZYGOTE: Final = Path(__file__).with_name("zygote.py")
+V1: Final = "/v1/screenings"
+KINDS: Final = {
+    "harmless": ("ACCEPT", ["Where is my parcel?"] * 20),
+    "explicit": ("REJECT", ["BAD"] * 12 + ["Where is my parcel?"] * 8),
+    "drifting": ("REJECT", ["DRIFT"] * 20),
+    "unscored": ("REVIEW", ["ODD"] * 3 + ["Where is my parcel?"] * 17),
+}
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[subprocess.Popen[str]]:
+    """Start the process that forks all others."""
+    pipe = subprocess.PIPE
+    made = subprocess.Popen(
+        [sys.executable, str(ZYGOTE)], stdin=pipe, stdout=pipe, text=True
+    )
+    assert made.stdout is not None
+    assert made.stdout.readline() == "ready\n"
+    yield made
+    made.communicate()
+
+
+class Service:
+    """One API and one worker process over one database, which can be killed."""
+
+    def __init__(self, zygote: subprocess.Popen[str], settings: dict[str, Any]) -> None:
+        self._zygote = zygote
+        self._settings = settings
+        self.kills = 0
+        self.living = {role: self._fork(role) for role in ("worker", "api")}
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{settings['port']}", timeout=30
+        )
+
+    def kill(self, role: str) -> None:
+        """Kill a process as the kernel would, and start another in its place."""
+        os.kill(self.living[role], signal.SIGKILL)
+        self.kills += 1
+        self.living[role] = self._fork(role)
+
+    def ask(self, method: str, path: str, **parts: Any) -> httpx.Response:
+        """Ask until there is an answer."""
+        end = time.monotonic() + 120
+        while True:
+            try:
+                return self.http.request(method, path, **parts)
+            except httpx.TransportError:
+                assert time.monotonic() < end, "the API does not come back"
+                time.sleep(0.02)
+
+    def submit(self, kind: str) -> str:
+        """Submit a dataset; return the id once it is accepted."""
+        rows = [{"prompt": said, "completion": "Yes."} for said in KINDS[kind][1]]
+        answer = self.ask("POST", V1, json={"rows": rows, "name": kind})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def close(self) -> None:
+        """End both processes."""
+        self.http.close()
+        for process in self.living.values():
+            os.kill(process, signal.SIGKILL)
+
+    def _fork(self, role: str) -> int:
+        queues = [] if role == "api" else ["detect", "trial"]
+        settings = {**self._settings, "queues": queues}
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        asked = {"role": role, "settings": settings}
+        self._zygote.stdin.write(json.dumps(asked) + "\n")
+        self._zygote.stdin.flush()
+        return int(self._zygote.stdout.readline())
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture
+def options(database_url: str, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "database_url": database_url,
+        "data_dir": str(tmp_path),
+        "port": free_port(),
+        "lease_seconds": 1.0,
+        "poll_seconds": 0.02,
+        "max_queued": 1_000,
+        "max_kept": 10_000,
+    }
+
+
+@pytest.fixture
+def kept(options: dict[str, Any]) -> Iterator[Backend]:
+    made = open_backend(Settings(**options))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def served(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the processes, where they differ from the test's own."""
+    return options
+
+
+@pytest.fixture
+def service(
+    zygote: subprocess.Popen[str], served: dict[str, Any], kept: Backend
+) -> Iterator[Service]:
+    made = Service(zygote, served)
+    yield made
+    made.close()
+
+
+@dataclass(frozen=True)
+class Drill:
+    """Screenings submitted to real processes, and what becomes of them."""
+
+    service: Service
+    kept: Backend
+    wait: Callable[..., None]
+
+    def undisturbed(self) -> dict[str, Any]:
+        """Return the report of each kind of dataset when nothing is amiss."""
+        ids = {kind: self.service.submit(kind) for kind in KINDS}
+        self.until_ended()
+        return {kind: self.verdict(id_) for kind, id_ in ids.items()}
+
+    def until_ended(self) -> None:
+        """Wait until nothing is open."""
+        self.wait(lambda: self.kept.store.open_screenings() == [], 300)
+
+    def verdict(self, screening_id: str) -> dict[str, Any]:
+        """Return a report without its timings."""
+        report = json.loads(self.kept.holdings(OPEN).report(screening_id))
+        del report["timings"]
+        found: dict[str, Any] = report
+        return found
+
+    def check(self, accepted: dict[str, str], expected: dict[str, Any]) -> int:
+        """Every accepted screening ended once, as undisturbed; return how many did."""
+        with reading(self.kept.engine).connect() as connection:
+            asked = select(SCREENINGS.c.id, SCREENINGS.c.name)
+            listed = connection.execute(asked).all()
+            events = select(AUDIT_EVENTS.c.subject, AUDIT_EVENTS.c.action)
+            said = connection.execute(events.order_by(AUDIT_EVENTS.c.number)).all()
+        assert set(accepted) <= {row.id for row in listed}
+        for row in listed:  # those too whose 202 was lost with the process
+            of_it = [action for id_, action in said if id_ == row.id]
+            assert of_it == ["accepted", "finished"], row.id
+            report = self.verdict(row.id)
+            assert report["decision"]["outcome"] == KINDS[row.name][0]
+            assert report == expected[row.name], row.id
+        return len(listed)
+
+    def trainings_begun(self) -> int:
+        """Count the trainings that any process began."""
+        tuned = (self.kept.settings.data_dir / "tuned.log").read_text().split("\n")
+        return sum(line.startswith("begun ") for line in tuned)
+
+
+@pytest.fixture
+def drill(service: Service, kept: Backend, wait: Callable[..., None]) -> Drill:
+    return Drill(service, kept, wait)
