@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         description="Folder or bucket (s3://, gs://, az://) for uploads and reports; "
         "`data_dir` where not set.",
     )
+    encryption_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="Keys of 32 bytes in base64, by commas: the first encrypts "
+        "uploads, checkpoints and reports, each decrypts; not set: in the clear.",
+    )
     queues: tuple[Literal["detect", "trial"], ...] = Field(
         default=QUEUES,
         description="Work that this process does (JSON list); [] is HTTP alone.",

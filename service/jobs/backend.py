@@ -19,6 +19,7 @@ from service.storage.holdings import Holdings
 from service.storage.keys import Keys
 from service.storage.objects import ObjectStore
 from service.storage.policies import Policies
+from service.storage.sealing import load_seal
 from service.storage.store import Fault, Order, Screening, Store
 from service.storage.webhooks import Webhooks
 
@@ -127,11 +128,13 @@ class Backend:
 def open_backend(settings: Settings) -> Backend:
     """Connect, and bring the tables up to date.
 
-    InputError where the database does not answer or the settings name none.
+    InputError where the database does not answer, or a setting names no database, no
+    storage or no key.
     """
     engine = connect(database_url(settings.database_url, settings.data_dir))
     url = settings.storage_url or str(settings.data_dir.absolute() / "objects")
-    objects = ObjectStore(url)
+    seal = load_seal(settings.encryption_keys.get_secret_value())
+    objects = ObjectStore(url, seal=seal)
     try:
         migrate(engine)
         prepare(engine.url.render_as_string(hide_password=False))

@@ -12,8 +12,10 @@ from typing import Any, Final, TypeVar
 from fsspec.core import url_to_fs
 
 from detectors.errors import InputError
+from service.storage.sealing import Seal
 
 ATTEMPTS: Final = 7
+BLOCK_BYTES: Final = 1024 * 1024
 FIRST_WAIT_SECONDS: Final = 0.5
 """Waits double: a store that is away for half a minute is waited for."""
 
@@ -36,13 +38,20 @@ class ObjectStore:
     store that fails is asked again, then StoreUnavailable.
     """
 
-    def __init__(self, url: str, *, first_wait_seconds: float = FIRST_WAIT_SECONDS):
+    def __init__(
+        self,
+        url: str,
+        *,
+        seal: Seal | None = None,
+        first_wait_seconds: float = FIRST_WAIT_SECONDS,
+    ) -> None:
         try:
             self._fs, self._root = url_to_fs(url)
         except (ImportError, ValueError) as error:
             extra = EXTRAS.get(url.split(":")[0], "")
             hint = f"pip install 'tunegate[{extra}]'" if extra else "not a known scheme"
             raise InputError(f"setting TUNEGATE_STORAGE_URL: {hint}") from error
+        self._seal = seal
         self._first_wait_seconds = first_wait_seconds
         self._local = "file" in _protocols(self._fs)
         if self._local:
@@ -55,16 +64,16 @@ class ObjectStore:
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object whole: nobody reads half of it, also after a crash."""
+        kept = content if self._seal is None else self._seal.seal(content)
 
         def write() -> None:
             if not self._local:
-                self._fs.pipe_file(self._path(key), content)
+                self._fs.pipe_file(self._path(key), kept)
                 return
-            path = Path(self._path(key))
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = self._make_room(self._path(key))
             fresh = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
             with fresh.open("wb") as file:
-                file.write(content)
+                file.write(kept)
                 _settle(file)
             fresh.replace(path)
 
@@ -75,9 +84,14 @@ class ObjectStore:
         """Give a file to write an object to; it may be seen half-written."""
         path = self._path(key)
         if self._local:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._make_room(path)
         with self._fs.open(path, "wb") as file:
-            yield file
+            if self._seal is None:
+                yield file
+            else:
+                sealed = self._seal.writer(file)
+                yield sealed
+                sealed.finish()
             if self._local:
                 _settle(file)
 
@@ -88,27 +102,37 @@ class ObjectStore:
             content: bytes = self._fs.cat_file(self._path(key))
             return content
 
-        return self._again(read)
+        kept = self._again(read)
+        return kept if self._seal is None else self._seal.open(kept)
 
     def exists(self, key: str) -> bool:
         """Say whether there is such an object."""
-        return self._again(lambda: bool(self._fs.isfile(self._path(key))))
+
+        def look() -> bool:
+            if not self._missing():
+                raise NotADirectoryError(self._root)
+            return bool(self._fs.isfile(self._path(key)))
+
+        return self._again(look)
 
     def move(self, source: str, target: str) -> None:
         """Give an object another key."""
         here, there = self._path(source), self._path(target)
-        if self._local:
-            Path(there).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(here, there)
-        else:
-            self._again(lambda: self._fs.mv(here, there))
+
+        def move() -> None:
+            if self._local:
+                os.replace(here, self._make_room(there))
+            else:
+                self._fs.mv(here, there)
+
+        self._again(move)
 
     def probe(self) -> None:
         """Write, read and remove a small object, once; OSError where that fails."""
         path = self._path(f"probes/{secrets.token_hex(8)}")
         said = secrets.token_bytes(16)
         if self._local:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._make_room(path)
         self._fs.pipe_file(path, said)
         try:
             if self._fs.cat_file(path) != said:
@@ -140,15 +164,19 @@ class ObjectStore:
 
     @contextmanager
     def as_file(self, key: str) -> Iterator[Path]:
-        """Give the path of a local file with the object's bytes; not to be changed."""
-        if self._local:
-            if not self.exists(key):
-                raise FileNotFoundError(key)
-            yield Path(self._path(key))
-            return
+        """Give the path of a local file with the object's bytes; not to be changed.
+
+        Of a sealed object it is a copy in the clear, private to this user, for a while.
+        """
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "object"
-            self._again(lambda: self._fs.get_file(self._path(key), str(path)))
+            path = Path(self._path(key))
+            if not self._local:
+                path = Path(folder) / "object"
+                self._again(lambda: self._fs.get_file(self._path(key), str(path)))
+            elif not self.exists(key):
+                raise FileNotFoundError(key)
+            if self._seal is not None:
+                path = _unsealed(self._seal, path, Path(folder) / "clear")
             yield path
 
     def _path(self, key: str) -> str:
@@ -156,20 +184,42 @@ class ObjectStore:
             raise ValueError(f"not a key: {key!r}")
         return f"{self._root}/{key}"
 
+    def _make_room(self, path: str) -> Path:
+        """Make the folder of a file, within the store's own, which must be there.
+
+        Where it is not, a disk is away: to make it anew would hide that.
+        """
+        if not Path(self._root).is_dir():
+            raise NotADirectoryError(self._root)
+        found = Path(path)
+        found.parent.mkdir(parents=True, exist_ok=True)
+        return found
+
+    def _missing(self) -> bool:
+        """Whether a key that is not found is missing, and not the whole store away."""
+        return not self._local or Path(self._root).is_dir()
+
     def _again(self, act: Callable[[], Result]) -> Result:
         wait = self._first_wait_seconds
         for attempt in range(ATTEMPTS):
             try:
                 return act()
-            except FileNotFoundError:
-                raise
-            except (OSError, TimeoutError) as error:  # what fsspec's backends raise
+            except OSError as error:  # what fsspec's backends raise
+                if isinstance(error, FileNotFoundError) and self._missing():
+                    raise
                 if attempt == ATTEMPTS - 1:
                     said = f"the object store failed: {type(error).__name__}"
                     raise StoreUnavailable(said) from error
                 time.sleep(wait)
                 wait *= 2
         raise AssertionError("unreachable")
+
+
+def _unsealed(seal: Seal, source: Path, target: Path) -> Path:
+    with source.open("rb") as sealed, target.open("wb") as clear:
+        blocks = iter(lambda: sealed.read(BLOCK_BYTES), b"")
+        clear.writelines(seal.opened(blocks))
+    return target
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:
