@@ -2,9 +2,9 @@
 
 A sealed object is a header (magic, key id, 7 random bytes) and chunks, each under a
 nonce of its own: the random bytes, its number, and whether it is the last (STREAM of
-Hoang, Reyhanitabar, Rogaway and Vizár, CRYPTO 2015). So it is written and read in bounded
-memory, and a chunk changed, moved or cut off is an error. The header is authenticated
-with every chunk.
+Hoang, Reyhanitabar, Rogaway and Vizár, CRYPTO 2015). So it is written and read in
+bounded memory, and a chunk changed, moved or cut off is an error. The header is
+authenticated with every chunk.
 """
 
 import base64

@@ -6,21 +6,23 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from service.caller import OPEN
 from service.jobs.backend import Backend, open_backend
 from service.settings import Settings
 from service.storage.database import reading
-from service.storage.tables import AUDIT_EVENTS, SCREENINGS
+from service.storage.tables import AUDIT_EVENTS, DELIVERIES, SCREENINGS
 
 ZYGOTE: Final = Path(__file__).with_name("zygote.py")
 V1: Final = "/v1/screenings"
@@ -113,6 +115,7 @@ def options(database_url: str, tmp_path: Path) -> dict[str, Any]:
         "poll_seconds": 0.02,
         "max_queued": 1_000,
         "max_kept": 10_000,
+        "webhook_private": True,
     }
 
 
@@ -134,6 +137,44 @@ def service(
     zygote: subprocess.Popen[str], served: dict[str, Any], kept: Backend
 ) -> Iterator[Service]:
     made = Service(zygote, served)
+    yield made
+    made.close()
+
+
+class Receiver:
+    """A receiver on a real socket; answers with `status`, keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.status = 204
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.got.append((dict(self.headers), body))
+                self.send_response(receiver.status)
+                self.send_header("Location", "http://127.0.0.1:1/")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
     yield made
     made.close()
 
@@ -178,6 +219,22 @@ class Drill:
             assert report["decision"]["outcome"] == KINDS[row.name][0]
             assert report == expected[row.name], row.id
         return len(listed)
+
+    def told(self, receiver: "Receiver") -> dict[str, set[str]]:
+        """Wait until all is delivered; return the ids of messages by screening."""
+
+        def left() -> int:
+            with reading(self.kept.engine).connect() as connection:
+                open_ = DELIVERIES.c.state != "delivered"
+                asked = select(func.count()).select_from(DELIVERIES).where(open_)
+                return int(connection.execute(asked).scalar_one())
+
+        self.wait(lambda: left() == 0, 120)
+        found: dict[str, set[str]] = {}
+        for headers, body in receiver.got:
+            screening = json.loads(body)["data"]["id"]
+            found.setdefault(screening, set()).add(headers["webhook-id"])
+        return found
 
     def trainings_begun(self) -> int:
         """Count the trainings that any process began."""

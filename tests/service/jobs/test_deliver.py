@@ -1,6 +1,5 @@
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import Any
 
@@ -24,44 +23,6 @@ from trial.recipe import Recipe
 
 D = DELIVERIES.c
 OTHER = Caller("other", "", frozenset(SCOPES))
-
-
-class Receiver:
-    """A receiver on a real socket; answers with `status`, keeps what it was sent."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append((dict(self.headers), body))
-                self.send_response(receiver.status)
-                self.send_header("Location", "http://127.0.0.1:1/")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -91,7 +52,7 @@ def make_due(backend: Backend) -> None:
 
 
 def test_who_asked_is_told_once_signed_and_without_content(
-    backend: Backend, deliverer: Deliverer, receiver: Receiver
+    backend: Backend, deliverer: Deliverer, receiver: Any
 ) -> None:
     webhook = backend.webhooks(OPEN).add(receiver.url)
     screening = finished(backend)
@@ -116,7 +77,7 @@ def test_who_asked_is_told_once_signed_and_without_content(
 
 
 def test_a_receiver_that_fails_is_asked_again_under_one_id_until_the_end(
-    backend: Backend, deliverer: Deliverer, receiver: Receiver
+    backend: Backend, deliverer: Deliverer, receiver: Any
 ) -> None:
     receiver.status = 500
     webhook = backend.webhooks(OPEN).add(receiver.url)
@@ -139,7 +100,7 @@ def test_a_receiver_that_fails_is_asked_again_under_one_id_until_the_end(
 def test_the_wait_is_that_of_the_spec(
     backend: Backend,
     deliverer: Deliverer,
-    receiver: Receiver,
+    receiver: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert sum(WAITS) == 5 + 60 * 35 + 3600 * (2 + 5 + 10 + 14 + 20 + 24)
@@ -155,7 +116,7 @@ def test_the_wait_is_that_of_the_spec(
 
 
 def test_a_redirect_is_not_followed(
-    backend: Backend, deliverer: Deliverer, receiver: Receiver
+    backend: Backend, deliverer: Deliverer, receiver: Any
 ) -> None:
     receiver.status = 302
     webhook = backend.webhooks(OPEN).add(receiver.url)
@@ -165,7 +126,7 @@ def test_a_redirect_is_not_followed(
 
 
 def test_one_who_is_gone_is_told_no_more(
-    backend: Backend, deliverer: Deliverer, receiver: Receiver
+    backend: Backend, deliverer: Deliverer, receiver: Any
 ) -> None:
     receiver.status = 410
     webhook = backend.webhooks(OPEN).add(receiver.url)
@@ -175,7 +136,7 @@ def test_one_who_is_gone_is_told_no_more(
 
 
 def test_a_name_that_leads_inside_later_is_not_called(
-    backend: Backend, receiver: Receiver
+    backend: Backend, receiver: Any
 ) -> None:
     """DNS rebinding: the name was public when the webhook was added."""
     deliverer = Deliverer(
@@ -191,7 +152,7 @@ def test_a_name_that_leads_inside_later_is_not_called(
 
 
 def test_two_processes_do_not_make_one_attempt_twice(
-    backend: Backend, receiver: Receiver
+    backend: Backend, receiver: Any
 ) -> None:
     backend.webhooks(OPEN).add(receiver.url)
     finished(backend)
@@ -208,7 +169,7 @@ def test_two_processes_do_not_make_one_attempt_twice(
 
 
 def test_a_tenant_is_told_of_its_own_alone(
-    backend: Backend, deliverer: Deliverer, receiver: Receiver
+    backend: Backend, deliverer: Deliverer, receiver: Any
 ) -> None:
     webhook = backend.webhooks(OTHER).add(receiver.url)
     finished(backend, OPEN)
@@ -225,7 +186,7 @@ def test_a_tenant_is_told_of_its_own_alone(
 
 
 def test_what_was_to_be_sent_to_a_webhook_removed_is_not(
-    backend: Backend, deliverer: Deliverer, receiver: Receiver
+    backend: Backend, deliverer: Deliverer, receiver: Any
 ) -> None:
     webhook = backend.webhooks(OPEN).add(receiver.url)
     finished(backend)
@@ -249,7 +210,7 @@ def inside(
 
 
 def test_a_webhook_is_added_told_and_replayed_over_http(
-    inside: TestClient, receiver: Receiver, row: Any, wait: Callable[..., None]
+    inside: TestClient, receiver: Any, row: Any, wait: Callable[..., None]
 ) -> None:
     made = inside.post("/v1/webhooks", json={"url": receiver.url}).json()
     listed = inside.get("/v1/webhooks").json()["data"]

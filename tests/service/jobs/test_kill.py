@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.caller import OPEN
+
 
 def disturb(drill: Any, kinds: list[str], kills: int, seed: int) -> dict[str, str]:
     """Submit and kill in turn; return the kind of each screening that was accepted."""
@@ -19,19 +21,24 @@ def disturb(drill: Any, kinds: list[str], kills: int, seed: int) -> dict[str, st
     return accepted
 
 
-def survive(drill: Any, kills: int, seed: int) -> None:
+def survive(drill: Any, receiver: Any, kills: int, seed: int) -> None:
+    drill.kept.webhooks(OPEN).add(receiver.url)
     expected = drill.undisturbed()
     accepted = disturb(drill, list(expected), kills, seed)
     drill.until_ended()
     ended = drill.check(accepted, expected)
     # A kill costs at most the one training that it cut off.
     assert drill.trainings_begun() <= ended + drill.service.kills
+    told = drill.told(receiver)
+    assert len(told) == ended
+    # At least once, and each time under one id.
+    assert all(len(ids) == 1 for ids in told.values())
 
 
-def test_screenings_survive_kills(drill: Any) -> None:
-    survive(drill, kills=4, seed=1)
+def test_screenings_survive_kills(drill: Any, receiver: Any) -> None:
+    survive(drill, receiver, kills=4, seed=1)
 
 
 @pytest.mark.slow
-def test_screenings_survive_fifty_kills(drill: Any) -> None:
-    survive(drill, kills=50, seed=7)
+def test_screenings_survive_fifty_kills(drill: Any, receiver: Any) -> None:
+    survive(drill, receiver, kills=50, seed=7)
