@@ -69,3 +69,23 @@ def test_what_is_deployed_is_confined(name: str) -> None:
 def test_a_deployed_service_asks_for_keys() -> None:
     assert compose()["api"]["environment"]["TUNEGATE_AUTH"] == "keys"
     assert kubernetes()["ConfigMap/tunegate"]["data"]["TUNEGATE_AUTH"] == "keys"
+
+
+def test_prometheus_reads_every_process_at_its_metrics_port() -> None:
+    text = (ROOT / "deploy" / "prometheus.yaml").read_text("utf-8")
+    (job,) = yaml.safe_load(text)["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    ours = {
+        name
+        for name, each in compose().items()
+        if each.get("image", "").startswith("tunegate")
+    }
+    assert set(found["names"]) == ours
+    for name in ours:
+        environment = compose()[name]["environment"]
+        assert environment["TUNEGATE_METRICS_PORT"] == str(found["port"])
+    given = kubernetes()["ConfigMap/tunegate"]["data"]
+    for each in containers().values():
+        ports = {port["name"]: port["containerPort"] for port in each["ports"]}
+        assert str(ports["metrics"]) == given["TUNEGATE_METRICS_PORT"]
+        assert "livenessProbe" in each
