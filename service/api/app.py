@@ -101,17 +101,11 @@ def create_app(
     )
     app.state.stopping = False
     app.state.telemetry = telemetry
-    for routes in (
-        screenings,
-        results,
-        batches,
-        policies,
-        webhooks,
-        scan,
-        schema,
-        health,
-    ):
-        app.include_router(routes.router)
+    rooms = (screenings, results, batches, policies, webhooks, scan, schema, health)
+    app.state.routes = list(app.routes)
+    for room in rooms:
+        app.include_router(room.router)
+        app.state.routes += room.router.routes
     add_handlers(app)
     app.add_middleware(
         BodyLimit,

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from detectors.errors import InputError, ModelError, PolicyError, TunegateError
 from service.sources import SourceError
@@ -91,12 +92,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        if isinstance(error, Problem):
-            return problem_response(error, request)
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        problem = Problem(
-            error.status_code, code, str(error.detail), headers=error.headers
-        )
+        problem = error if isinstance(error, Problem) else _foreign(request, error)
         return problem_response(problem, request)
 
     @app.exception_handler(RequestValidationError)
@@ -133,6 +129,29 @@ def add_handlers(app: FastAPI) -> None:
         return problem_response(
             Problem(500, "internal_error", "The request failed."), request
         )
+
+
+def _foreign(request: Request, error: HTTPException) -> Problem:
+    """Say what an error of the framework's means."""
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request)
+    return Problem(error.status_code, code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of a path: those of all its routes, the router knows of one.
+
+    Where one route has just that path, those with a parameter in its place are others.
+    """
+    fits = [
+        each
+        for each in request.app.state.routes
+        if isinstance(each, Route) and each.matches(request.scope)[0] != Match.NONE
+    ]
+    named = [each for each in fits if each.path == request.url.path]
+    return ", ".join(sorted({m for each in named or fits for m in each.methods or ()}))
 
 
 def _away(what: str, name: str) -> Problem:

@@ -172,6 +172,7 @@ UNKNOWN_TYPE: Final = problem(
 GUARDED: Final[dict[int | str, dict[str, Any]]] = {
     401: problem("unauthorized", "Send a key that is good."),
     403: problem("insufficient_scope", "The key has not the scope 'read'."),
+    422: INVALID,
     429: problem("rate_limited", "More than 600 requests in a minute: slow down."),
     503: problem("too_busy", "As many requests are at work as may be."),
 }

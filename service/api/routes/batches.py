@@ -19,7 +19,6 @@ from service.api.openapi import (
     DISK_FULL,
     FILES_SCHEMA,
     GUARDED,
-    INVALID,
     TOO_LARGE,
     UNKNOWN_TYPE,
     UNREADABLE,
@@ -51,7 +50,6 @@ FILES: Final = {"file": ["(the bytes of a.jsonl)", "(the bytes of b.jsonl)"]}
         400: UNREADABLE,
         413: TOO_LARGE,
         415: UNKNOWN_TYPE,
-        422: INVALID,
         503: BUSY,
         507: DISK_FULL,
     },
@@ -84,7 +82,7 @@ async def create_batch(
 PAGE: Final = {"data": [BATCH], "next_cursor": None}
 
 
-@router.get("", responses={**GUARDED, 200: answer(PAGE, "Newest first."), 422: INVALID})
+@router.get("", responses={**GUARDED, 200: answer(PAGE, "Newest first.")})
 def list_batches(
     request: Request, here: Here, caller: Reader, limit: Limit = 20, cursor: Cursor = ""
 ) -> BatchPage:

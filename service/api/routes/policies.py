@@ -15,7 +15,6 @@ from service.api.openapi import (
     DECISION,
     DRY_RUN,
     GUARDED,
-    INVALID,
     NOT_FINISHED,
     NOT_FOUND,
     POLICY,
@@ -36,7 +35,7 @@ router = APIRouter(prefix="/v1/policies", tags=["policies"])
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries on a page.")]
 Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
 NO_POLICY: Final = problem("policy_not_found", "There is no policy of that name.")
-READ: Final = {**GUARDED, 400: UNREADABLE, 413: TOO_LARGE, 422: INVALID}
+READ: Final = {**GUARDED, 400: UNREADABLE, 413: TOO_LARGE}
 
 
 @router.post(
@@ -66,9 +65,7 @@ async def add_policy(request: Request, here: Here, caller: Admin) -> JSONRespons
 PAGE: Final = {"data": [POLICY], "next_cursor": None}
 
 
-@router.get(
-    "", responses={**GUARDED, 200: answer(PAGE, "Policies, by name."), 422: INVALID}
-)
+@router.get("", responses={**GUARDED, 200: answer(PAGE, "Policies, by name.")})
 def list_policies(
     here: Here, caller: Reader, limit: Limit = 20, cursor: Cursor = ""
 ) -> PolicyPage:

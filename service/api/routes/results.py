@@ -16,7 +16,6 @@ from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.openapi import (
     FINDING,
     GUARDED,
-    INVALID,
     NOT_FINISHED,
     NOT_FOUND,
     REPORT,
@@ -152,7 +151,6 @@ FOUND: Final = {"data": [FINDING], "total": 1, "next_cursor": None}
         200: answer(FOUND, "Findings, by row."),
         404: NOT_FOUND,
         409: NOT_FINISHED,
-        422: INVALID,
     },
 )
 def list_findings(

@@ -9,7 +9,6 @@ from service.api.context import Here
 from service.api.errors_http import Problem
 from service.api.openapi import (
     GUARDED,
-    INVALID,
     LOADING,
     ROWS,
     SCAN,
@@ -34,7 +33,6 @@ router = APIRouter(prefix="/v1", tags=["scan"])
         400: UNREADABLE,
         404: problem("scans_off", "No scans are taken here."),
         413: TOO_LARGE,
-        422: INVALID,
         503: LOADING,
     },
     openapi_extra=body({"application/json": (schema_of(RowsIn), {"rows": ROWS})}),

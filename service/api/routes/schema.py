@@ -1,7 +1,7 @@
 """The JSON Schemas of what enters and leaves, for programs to check against."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -37,7 +37,17 @@ MEDIA_TYPE: Final = "application/schema+json"
 EXAMPLE: Final = {
     key: report_schema()[key] for key in ("$schema", "$id", "title", "type")
 }
+FOUND: Final = {
+    "description": "JSON Schema 2020-12.",
+    "content": {MEDIA_TYPE: {"schema": {"type": "object"}, "example": EXAMPLE}},
+}
 UNKNOWN: Final = problem("schema_not_found", "There is no schema of that name.")
+
+
+class SchemaResponse(Response):
+    """A JSON Schema."""
+
+    media_type = MEDIA_TYPE
 
 
 @router.get(
@@ -51,15 +61,15 @@ async def schemas() -> dict[str, list[str]]:
 
 @router.get(
     "/{name}",
-    response_model=dict[str, Any],
-    responses={200: answer(EXAMPLE, "JSON Schema 2020-12."), 404: UNKNOWN},
+    response_class=SchemaResponse,
+    responses={200: FOUND, 404: UNKNOWN},
 )
 async def schema(name: str) -> Response:
     """Return a schema; every report is valid against the one named `report`."""
     if name == "report":
-        return Response(schema_text(), media_type=MEDIA_TYPE)
+        return SchemaResponse(schema_text())
     model = MODELS.get(name)
     if model is None:
         raise Problem(404, "schema_not_found", "There is no schema of that name.")
     made = {"$schema": DIALECT, **model.model_json_schema(mode="serialization")}
-    return Response(json.dumps(made, indent=2) + "\n", media_type=MEDIA_TYPE)
+    return SchemaResponse(json.dumps(made, indent=2) + "\n")

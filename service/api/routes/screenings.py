@@ -15,7 +15,6 @@ from service.api.openapi import (
     CANCELLED,
     DISK_FULL,
     GUARDED,
-    INVALID,
     NOT_FOUND,
     QUEUED,
     ROWS_EXAMPLE,
@@ -50,7 +49,6 @@ Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.
         400: UNREADABLE,
         413: TOO_LARGE,
         415: UNKNOWN_TYPE,
-        422: INVALID,
         503: BUSY,
         507: DISK_FULL,
     },
@@ -87,7 +85,7 @@ PAGE = {"data": [SCREENING], "next_cursor": None}
 
 @router.get(
     "",
-    responses={**GUARDED, 200: answer(PAGE, "Screenings, newest first."), 422: INVALID},
+    responses={**GUARDED, 200: answer(PAGE, "Screenings, newest first.")},
 )
 def list_screenings(
     request: Request,

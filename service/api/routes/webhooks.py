@@ -13,7 +13,6 @@ from service.api.errors_http import Problem
 from service.api.openapi import (
     GUARDED,
     ID,
-    INVALID,
     TOO_LARGE,
     UNREADABLE,
     answer,
@@ -70,7 +69,6 @@ def _not_found() -> Problem:
         201: answer({**WEBHOOK, "secret": "whsec_..."}, "The secret is shown once."),  # nosec B105
         400: UNREADABLE,
         413: TOO_LARGE,
-        422: INVALID,
     },
     openapi_extra=body({"application/json": (WebhookIn.model_json_schema(), ASKED)}),
 )
@@ -119,7 +117,6 @@ PAGE: Final = {"data": [DELIVERY], "next_cursor": None}
         **GUARDED,
         200: answer(PAGE, "Newest first; `dead` ones are sent no more."),
         404: NO_WEBHOOK,
-        422: INVALID,
     },
 )
 def list_deliveries(

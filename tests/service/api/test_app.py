@@ -334,11 +334,23 @@ def test_the_schema_is_served(client: TestClient) -> None:
     assert answer.headers["content-type"] == "application/schema+json"
 
 
+ALLOWED = {
+    V1: "GET, POST",
+    f"{V1}/x": "DELETE, GET",
+    "/v1/policies/dry-run": "POST",
+    "/v1/policies/x": "GET",
+}
+
+
 def test_unknown_paths_and_methods_are_problems_too(client: TestClient) -> None:
     assert is_problem(client.get("/v2"), 404, "not_found")
     answer = client.put("/healthz")
     assert is_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET"
+    for path, allowed in ALLOWED.items():
+        answer = client.patch(path)
+        assert is_problem(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == allowed
 
 
 def test_readiness_waits_for_the_models(
