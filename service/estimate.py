@@ -11,8 +11,9 @@ from typing import Final
 from sqlalchemy import Engine, select
 
 from service.storage.database import reading
+from service.storage.screening import Screening, now
 from service.storage.stages import READ, Lap, laps_of, seconds_between
-from service.storage.store import S, Screening, now
+from service.storage.store import S
 from service.storage.tables import SCREENINGS
 
 RECENT: Final = 50

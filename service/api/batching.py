@@ -25,7 +25,7 @@ from service.caller import Caller
 from service.sources import SourceError
 from service.storage.batches import Batch
 from service.storage.datasets import Upload
-from service.storage.store import Order
+from service.storage.screening import Order
 
 NAME: Final = "batch"
 """Of a batch that was given none."""

@@ -18,7 +18,7 @@ from service.oidc import Tokens
 from service.policy import Policy
 from service.settings import Settings
 from service.sources import Sources
-from service.storage.store import Screening
+from service.storage.screening import Screening
 
 if TYPE_CHECKING:  # they import torch
     from service.jobs.worker import Worker

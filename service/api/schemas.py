@@ -13,7 +13,7 @@ from service.report.report import (
 )
 from service.storage.batches import Batch, BatchStatus
 from service.storage.policies import KeptPolicy
-from service.storage.store import Fault, Screening, Status
+from service.storage.screening import Fault, Screening, Status
 from service.storage.webhooks import Delivery, State, Webhook
 from service.text import clean
 

@@ -22,7 +22,8 @@ from service.policy import Policy, parse_policy
 from service.sources import SourcesBusy
 from service.storage.datasets import Upload
 from service.storage.policies import REFERENCE
-from service.storage.store import KeyReused, Order, Screening
+from service.storage.screening import Order, Screening
+from service.storage.store import KeyReused
 from trial.recipe import Recipe
 
 MULTIPART: Final = "multipart/form-data"

@@ -19,8 +19,9 @@ from service.storage.holdings import Holdings
 from service.storage.keys import Keys
 from service.storage.objects import ObjectStore
 from service.storage.policies import Policies
+from service.storage.screening import Fault, Order, Screening
 from service.storage.sealing import load_seal
-from service.storage.store import Fault, Order, Screening, Store
+from service.storage.store import Store
 from service.storage.webhooks import Webhooks
 
 CANCELLED: Final = Fault("cancelled", "It was cancelled, as was asked for.")

@@ -19,7 +19,8 @@ from service.jobs.steps import (
 from service.moderation import Moderated, choose_rows, gather
 from service.policy import Policy
 from service.storage.checkpoint import Checkpoints
-from service.storage.store import Job, Store
+from service.storage.screening import Job
+from service.storage.store import Store
 
 NOT_SENT: Final = "the policy that was applied did not have the row moderated"
 

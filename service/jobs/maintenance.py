@@ -11,7 +11,7 @@ from service.jobs.backend import Backend
 from service.jobs.executor import Executor
 from service.jobs.queues import ATTEMPTS
 from service.storage.batches import sweep_batches
-from service.storage.store import Fault
+from service.storage.screening import Fault
 from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -37,8 +37,9 @@ from service.screening import (
     try_recipe,
 )
 from service.storage.checkpoint import Checkpoints
+from service.storage.screening import Fault, Job
 from service.storage.stages import READ, REPORT, TRIAL
-from service.storage.store import Fault, Job, Store
+from service.storage.store import Store
 from service.telemetry.telemetry import Telemetry
 from trial.trial import Trial
 

@@ -18,7 +18,7 @@ from service.jobs.steps import Abandoned, Equipment, Unfit
 from service.jobs.workflow import Workflows, explain
 from service.models import Models
 from service.screening import TrialRunner
-from service.storage.store import Fault
+from service.storage.screening import Fault
 from service.storage.webhooks import Outbox
 from service.telemetry.telemetry import Telemetry
 

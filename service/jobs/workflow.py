@@ -19,7 +19,7 @@ from detectors.errors import TunegateError
 from service.jobs.queues import ATTEMPTS, Account, trial_id
 from service.jobs.steps import Equipment, Gone, Steps, Unfit
 from service.storage.objects import StoreUnavailable
-from service.storage.store import Fault
+from service.storage.screening import Fault
 from service.telemetry.origin import originating
 
 log = logging.getLogger(__name__)

@@ -25,20 +25,16 @@ from service.report.report import OutcomeName
 from service.storage import audit
 from service.storage.database import reading
 from service.storage.datasets import Upload
-from service.storage.store import (
+from service.storage.screening import (
     OVER,
-    KeyReused,
     Order,
-    Queue,
-    S,
-    Store,
     new_screening,
-    note,
     now,
     request_digest,
     row_of,
     storable,
 )
+from service.storage.store import KeyReused, Queue, S, Store, note
 from service.storage.tables import BATCHES, SCREENINGS
 
 B: Final = BATCHES.c

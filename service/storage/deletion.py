@@ -9,7 +9,8 @@ from service.caller import Caller
 from service.storage import audit
 from service.storage.checkpoint import Checkpoints
 from service.storage.database import reading
-from service.storage.store import OVER, S, Store, now
+from service.storage.screening import OVER, now
+from service.storage.store import S, Store
 from service.storage.tables import SCREENINGS
 
 GRACE_SECONDS: Final = 60.0

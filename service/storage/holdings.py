@@ -5,15 +5,8 @@ from sqlalchemy import ColumnElement, RowMapping, and_, select
 from service.storage.checkpoint import report_key
 from service.storage.database import reading
 from service.storage.datasets import Upload
-from service.storage.store import (
-    SCREENING_ID,
-    Job,
-    S,
-    Screening,
-    Store,
-    job_of,
-    screening_of,
-)
+from service.storage.screening import SCREENING_ID, Job, Screening, job_of, screening_of
+from service.storage.store import S, Store
 from service.storage.tables import DATASETS, SCREENINGS
 
 

@@ -12,7 +12,7 @@ from service.caller import Caller
 from service.policy import Policy
 from service.storage import audit
 from service.storage.database import reading
-from service.storage.store import now
+from service.storage.screening import now
 from service.storage.tables import POLICIES
 
 P: Final = POLICIES.c

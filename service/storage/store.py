@@ -1,15 +1,10 @@
 """Store: every screening asked for, in the database; one change is one transaction."""
 
 import hashlib
-import json
-import re
-import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, Final, Protocol
 
 from sqlalchemy import (
     Connection,
@@ -22,81 +17,34 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from service.caller import DEFAULT_TENANT, Caller
-from service.policy import Policy
+from service.caller import Caller
 from service.report.report import OutcomeName
 from service.storage import audit
 from service.storage.checkpoint import report_key
 from service.storage.database import reading
 from service.storage.datasets import Datasets, Upload
 from service.storage.objects import ObjectStore
+from service.storage.screening import (
+    OVER,
+    SCREENING_ID,
+    Fault,
+    Job,
+    Order,
+    Screening,
+    job_of,
+    new_screening,
+    now,
+    request_digest,
+    row_of,
+    screening_of,
+    storable,
+)
 from service.storage.stages import note_stage
 from service.storage.tables import SCREENINGS
 from service.storage.webhooks import announce
-from service.text import clean
-from trial.recipe import Recipe
 
-Status = Literal["queued", "running", "finished", "failed"]
 OPEN: Final = ("queued", "running")
-OVER: Final = ("finished", "failed")
-SCREENING_ID: Final = re.compile(r"scr_[0-9a-f]{24}")
 S: Final = SCREENINGS.c
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a screening failed: a stable code and words."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Screening:
-    """One screening asked for, and how far it is. Times are UTC, ISO 8601."""
-
-    id: str
-    name: str
-    created_at: str
-    status: Status = "queued"
-    stage: str = ""
-    done: int = 0
-    total: int = 0
-    outcome: OutcomeName | None = None
-    fault: Fault | None = None
-    finished_at: str | None = None
-    report: str | None = None
-    tenant: str = DEFAULT_TENANT
-    run_trial: bool = True
-    base_model: str = ""
-    stage_at: str | None = None
-    stages: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.status in OVER
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is asked of a screening."""
-
-    name: str
-    policy: Policy
-    recipe: Recipe
-    run_trial: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An order accepted: the dataset by its digest, and in which form it came."""
-
-    screening_id: str
-    order: Order
-    dataset: str
-    form: str
-    started_at: str
 
 
 class QueueFull(Exception):
@@ -117,11 +65,6 @@ class Queue(Protocol):
     def enqueue(self, connection: Connection, screening_id: str, tenant: str) -> None:
         """Queue a tenant's screening; nothing happens before the commit."""
         ...
-
-
-def now() -> str:
-    """Return the time, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Store:
@@ -334,86 +277,3 @@ def _change(
     open_ = (S.status.notin_(OVER), S.deleted_at.is_(None))
     change = update(SCREENINGS).where(S.id == screening_id, *open_)
     return connection.execute(change.values(**values)).rowcount > 0
-
-
-def new_screening(order: Order, by: Caller) -> Screening:
-    """Return what an order of a caller's becomes."""
-    name = f"scr_{secrets.token_hex(12)}"
-    return Screening(name, order.name, now(), tenant=by.tenant)
-
-
-def row_of(screening: Screening, order: Order, upload: Upload) -> dict[str, Any]:
-    """Return the row of a screening that is queued."""
-    return {
-        "id": screening.id,
-        "tenant": screening.tenant,
-        "name": storable(screening.name),
-        "created_at": screening.created_at,
-        "status": screening.status,
-        "stage": screening.stage,
-        "done": screening.done,
-        "total": screening.total,
-        "dataset": upload.digest,
-        "form": upload.form,
-        "policy": order.policy.model_dump(mode="json"),
-        "recipe": asdict(order.recipe),
-        "run_trial": order.run_trial,
-    }
-
-
-def request_digest(order: Order, upload: Upload) -> str:
-    """Return the SHA-256 of all that a request asks for."""
-    said = {
-        "name": order.name,
-        "policy": order.policy.digest,
-        "recipe": asdict(order.recipe),
-        "run_trial": order.run_trial,
-        "dataset": upload.digest,
-        "form": upload.form,
-    }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def storable(text: str) -> str:
-    """Return text that every database takes: PostgreSQL refuses U+0000."""
-    return clean(text).replace("\x00", "\ufffd")
-
-
-def _recipe(plain: Mapping[str, Any]) -> Recipe:
-    targets: Sequence[str] = plain["targets"]
-    return Recipe(**{**plain, "targets": tuple(targets)})
-
-
-def job_of(row: RowMapping) -> Job:
-    """Return what a row asks for."""
-    order = Order(
-        name=row["name"],
-        policy=Policy.model_validate(row["policy"]),
-        recipe=_recipe(row["recipe"]),
-        run_trial=row["run_trial"],
-    )
-    started_at = row["started_at"] or row["created_at"]
-    return Job(row["id"], order, row["dataset"], row["form"], started_at)
-
-
-def screening_of(row: RowMapping) -> Screening:
-    """Return the screening of a row."""
-    code = row["fault_code"]
-    return Screening(
-        id=row["id"],
-        name=row["name"],
-        created_at=row["created_at"],
-        status=cast(Status, row["status"]),
-        stage=row["stage"],
-        done=row["done"],
-        total=row["total"],
-        outcome=row["outcome"],
-        fault=None if code is None else Fault(code, row["fault_message"]),
-        finished_at=row["finished_at"],
-        report=row["report"],
-        tenant=row["tenant"],
-        run_trial=row["run_trial"],
-        base_model=row["recipe"].get("base_model", ""),
-        stage_at=row["stage_at"],
-        stages=row["stages"] or {},
-    )

@@ -24,7 +24,7 @@ from service.api.openapi import (
 from service.api.schemas import FindingPage, ScreeningOut
 from service.caller import Caller
 from service.report.report import Report
-from service.storage.store import Screening
+from service.storage.screening import Screening
 
 router = APIRouter(prefix="/v1/screenings/{screening_id}", tags=["results"])
 

@@ -31,7 +31,7 @@ from service.api.openapi import (
 from service.api.room import RoomLeft
 from service.api.schemas import ScreeningOut, ScreeningPage
 from service.api.submission import submit
-from service.storage.store import Status
+from service.storage.screening import Status
 
 router = APIRouter(prefix="/v1/screenings", tags=["screenings"])
 

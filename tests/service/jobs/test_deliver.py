@@ -16,7 +16,7 @@ from service.models import Models
 from service.policy import default_policy
 from service.settings import Settings
 from service.storage import webhooks
-from service.storage.store import Order
+from service.storage.screening import Order
 from service.storage.tables import DELIVERIES
 from service.storage.webhooks import WAITS, Delivery, Outbox, Webhook
 from trial.recipe import Recipe

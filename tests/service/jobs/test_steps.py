@@ -8,7 +8,7 @@ from service.jobs.backend import Backend
 from service.jobs.steps import Equipment, Gone, Steps, Timed
 from service.policy import default_policy
 from service.storage.objects import ObjectStore
-from service.storage.store import Order
+from service.storage.screening import Order
 from trial.recipe import Recipe
 
 

@@ -12,7 +12,8 @@ from service.jobs.backend import Backend
 from service.policy import Policy
 from service.storage.batches import Batch, sweep_batches
 from service.storage.datasets import Upload
-from service.storage.store import KeyReused, Order, QueueFull
+from service.storage.screening import Order
+from service.storage.store import KeyReused, QueueFull
 from service.storage.tables import BATCHES, SCREENINGS
 from trial.recipe import Recipe
 

@@ -11,7 +11,8 @@ from service.policy import default_policy
 from service.storage.audit import events
 from service.storage.checkpoint import Checkpoints
 from service.storage.database import reading
-from service.storage.store import Fault, Order, QueueFull, Screening
+from service.storage.screening import Fault, Order, Screening
+from service.storage.store import QueueFull
 from service.storage.tables import DATASETS, SCREENINGS
 from trial.recipe import Recipe
 
