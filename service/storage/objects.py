@@ -19,6 +19,9 @@ BLOCK_BYTES: Final = 1024 * 1024
 FIRST_WAIT_SECONDS: Final = 0.5
 """Waits double: a store that is away for half a minute is waited for."""
 
+CLIENTS: Final = ("aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google")
+"""Packages that talk to buckets, and do not all raise OSError when one is away."""
+
 EXTRAS: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
 """What to install for the protocol of a URL."""
 
@@ -85,15 +88,20 @@ class ObjectStore:
         path = self._path(key)
         if self._local:
             self._make_room(path)
-        with self._fs.open(path, "wb") as file:
-            if self._seal is None:
-                yield file
-            else:
-                sealed = self._seal.writer(file)
-                yield sealed
-                sealed.finish()
-            if self._local:
-                _settle(file)
+        try:
+            with self._fs.open(path, "wb") as file:
+                if self._seal is None:
+                    yield file
+                else:
+                    sealed = self._seal.writer(file)
+                    yield sealed
+                    sealed.finish()
+                if self._local:
+                    _settle(file)
+        except Exception as error:
+            if isinstance(error, OSError) or not _of_the_store(error):
+                raise
+            raise OSError(type(error).__name__) from error
 
     def get(self, key: str) -> bytes:
         """Return an object whole."""
@@ -111,7 +119,10 @@ class ObjectStore:
         def look() -> bool:
             if not self._missing():
                 raise NotADirectoryError(self._root)
-            return bool(self._fs.isfile(self._path(key)))
+            try:  # `isfile` calls a store that does not answer a missing file
+                return bool(self._fs.info(self._path(key))["type"] == "file")
+            except FileNotFoundError:
+                return False
 
         return self._again(look)
 
@@ -125,10 +136,14 @@ class ObjectStore:
             else:
                 self._fs.mv(here, there)
 
-        self._again(move)
+        try:
+            self._again(move)
+        except FileNotFoundError:
+            if not self.exists(target):  # else an answer was lost, not the object
+                raise
 
     def probe(self) -> None:
-        """Write, read and remove a small object, once; OSError where that fails."""
+        """Write, read and remove a small object, once; some error where that fails."""
         path = self._path(f"probes/{secrets.token_hex(8)}")
         said = secrets.token_bytes(16)
         if self._local:
@@ -204,8 +219,9 @@ class ObjectStore:
         for attempt in range(ATTEMPTS):
             try:
                 return act()
-            except OSError as error:  # what fsspec's backends raise
-                if isinstance(error, FileNotFoundError) and self._missing():
+            except Exception as error:
+                missing = isinstance(error, FileNotFoundError) and self._missing()
+                if missing or not _of_the_store(error):
                     raise
                 if attempt == ATTEMPTS - 1:
                     said = f"the object store failed: {type(error).__name__}"
@@ -220,6 +236,11 @@ def _unsealed(seal: Seal, source: Path, target: Path) -> Path:
         blocks = iter(lambda: sealed.read(BLOCK_BYTES), b"")
         clear.writelines(seal.opened(blocks))
     return target
+
+
+def _of_the_store(error: Exception) -> bool:
+    """Whether an error is the store's: a bucket's client has errors of its own."""
+    return isinstance(error, OSError) or type(error).__module__.startswith(CLIENTS)
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

@@ -6,7 +6,14 @@ from typing import Any
 from fsspec import register_implementation
 from fsspec.implementations.local import LocalFileSystem
 
-ASKED = ("cat_file", "pipe_file", "_open", "isfile", "mv", "rm", "rm_file", "get_file")
+ASKED = ("cat_file", "pipe_file", "_open", "info", "mv", "rm", "rm_file", "get_file")
+
+
+class EndpointConnectionError(Exception):
+    """What the client of a bucket raises: no OSError."""
+
+
+EndpointConnectionError.__module__ = "botocore.exceptions"
 
 
 class FlakyFileSystem(LocalFileSystem):
@@ -21,7 +28,7 @@ class FlakyFileSystem(LocalFileSystem):
 
         def asked(path: str, *rest: Any, **named: Any) -> Any:
             if any((each / "away").exists() for each in Path(path).parents):
-                raise ConnectionError("the store does not answer")
+                raise EndpointConnectionError("the store does not answer")
             if name in ("pipe_file", "_open", "mv"):
                 target = rest[0] if name == "mv" else path
                 Path(target).parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,3 +82,59 @@ def test_a_store_that_stays_away_is_an_error_of_its_own(
     with pytest.raises(StoreUnavailable, match="OSError"):
         store.get("a")
     assert objects.ATTEMPTS > 3
+
+
+class EndpointConnectionError(Exception):
+    """What S3's client raises where nobody answers: no OSError."""
+
+
+EndpointConnectionError.__module__ = "botocore.exceptions"
+
+
+def test_a_bucket_that_is_away_is_neither_empty_nor_our_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ObjectStore("memory://away", first_wait_seconds=0.0001)
+    store.put("there", b"x")
+    tried: list[str] = []
+
+    def away(name: str) -> Any:
+        def fail(*_: object, **__: object) -> Any:
+            tried.append(name)
+            raise EndpointConnectionError
+
+        return fail
+
+    for name in ("cat_file", "pipe_file", "info", "find", "mv", "get_file", "rm"):
+        monkeypatch.setattr(store._fs, name, away(name))
+    for act in (
+        lambda: store.get("there"),
+        lambda: store.put("new", b"x"),
+        lambda: store.exists("there"),
+        lambda: store.move("there", "elsewhere"),
+        lambda: store.delete("there"),
+        lambda: store.keys("there"),
+    ):
+        tried.clear()
+        with pytest.raises(StoreUnavailable):
+            act()
+        assert len(tried) > 3
+    monkeypatch.setattr(store._fs, "open", away("open"))
+    with pytest.raises(OSError, match="EndpointConnectionError"), store.writing("new"):
+        pass
+
+
+def test_what_is_wrong_in_our_own_code_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ObjectStore("memory://ours")
+    tried: list[int] = []
+
+    def wrong(*_: object) -> bytes:
+        tried.append(1)
+        raise TypeError
+
+    monkeypatch.setattr(store._fs, "cat_file", wrong)
+    with pytest.raises(TypeError):
+        store.get("there")
+    assert len(tried) == 1
