@@ -12,7 +12,7 @@ from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
 from detectors.embedding import Encoder
 from detectors.harm.frozen import Frozen, read_frozen
-from detectors.harm.layers import joint
+from detectors.harm.layers import discount, joint
 from detectors.harm.paired import PairReader, read_pairs
 from detectors.harm.turn import Turn, turns_of
 from detectors.head import HEADS, Head, load_head, softmax
@@ -21,7 +21,7 @@ from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "explicit_harm"
 ADAPTER: Final = "exchange"
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 NO_REPLY: Final = "no reply with text in this row: nothing to judge"
@@ -47,7 +47,8 @@ class ExplicitHarm:
     """Scores a row by its worst exchange, an exchange by two readers' worst pieces.
 
     One reader compares embeddings of all of request and reply, the other reads both
-    together (`detectors.harm`). `rows_at_once` bounds memory and changes no score.
+    together; the more pieces a reply has, the less the worst counts (`detectors.harm`).
+    `rows_at_once` bounds memory and changes no score.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class ExplicitHarm:
             return worst, reasons
         frozen = read_frozen(turns, self._encoder, self._head)
         paired = read_pairs(turns, frozen.requests, self._reader)
-        logits = joint(frozen.logits, paired.logits)
+        logits = joint(frozen.logits, paired.logits) - discount(paired.counts)
         scores = self._head.calibrated("score", logits)
         for index, turn in enumerate(turns):
             score = round(float(scores[index]), DECIMALS)

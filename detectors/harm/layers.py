@@ -1,9 +1,15 @@
 """Features of the three layers over frozen embeddings, and how logits are joined."""
 
+from typing import Final
+
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.embedding import Vectors
 from detectors.head import sigmoid
+
+PIECE_DISCOUNT: Final = 0.3
+"""Logits that an e-fold number of pieces takes from the worst: see `discount`."""
 
 
 def pair_features(
@@ -49,3 +55,12 @@ def joint(frozen: Vectors, paired: Vectors) -> Vectors:
     reply does with the request. Together they beat each on left-out sources.
     """
     return np.asarray((frozen + paired) / 2, np.float32)
+
+
+def discount(pieces: NDArray[np.int64]) -> Vectors:
+    """Return what to take from the logits of replies of so many pieces (n,), each >= 1.
+
+    An exchange counts as its worst piece, so a long harmless one has more chances to look bad:
+    the tail of ordinary rows rises with the logarithm of the number (benchmark/LOG.md).
+    """
+    return np.asarray(PIECE_DISCOUNT * np.log(pieces), np.float32)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.cross_encoder import Logits
 from detectors.embedding import Vectors
@@ -27,10 +28,11 @@ class PairReader(Protocol):
 
 @dataclass(frozen=True)
 class Paired:
-    """Logits (n,) of the worst pair of pieces, and that reply piece's span."""
+    """Logits (n,) of the worst pair of pieces; `counts` (n,) the reply's pieces."""
 
     logits: Vectors
     spans: tuple[tuple[int, int], ...]
+    counts: NDArray[np.int64]
 
 
 def read_pairs(
@@ -68,5 +70,7 @@ def worst_pairs(
                 spans.append(span)
                 owner.append(index)
     logits = reader.logits(list(pairs))[chosen, 0]
-    worst = argmax_of(logits, np.asarray(owner, np.int64), len(requests))
-    return Paired(logits[worst], tuple(spans[i] for i in worst))
+    owners = np.asarray(owner, np.int64)
+    worst = argmax_of(logits, owners, len(requests))
+    counts = np.asarray([len(pieces_of) for pieces_of in replies], np.int64)
+    return Paired(logits[worst], tuple(spans[i] for i in worst), counts)

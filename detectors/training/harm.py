@@ -13,6 +13,7 @@ from detectors.explicit_harm import ADAPTER, ExplicitHarm
 from detectors.harm.layers import (
     combine,
     compliance_features,
+    discount,
     joint,
     pair_features,
 )
@@ -170,9 +171,10 @@ def left_out(
         [[text for text, _ in pieces(row.request)] or [""] for row in kept],
         [reply_pieces(row.reply) for row in kept],
         reader,
-    ).logits
-    both = joint(frozen, paired)
-    return LeftOut(kept, {"frozen": frozen, "cross-encoder": paired, "joint": both})
+    )
+    both = joint(frozen, paired.logits) - discount(paired.counts)
+    by_judge = {"frozen": frozen, "cross-encoder": paired.logits, "joint": both}
+    return LeftOut(kept, by_judge)
 
 
 def left_out_figures(found: LeftOut, logits: Array) -> dict[str, Any]:
@@ -245,10 +247,17 @@ def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitte
 
 
 def _threshold(detector: ExplicitHarm, data: Path) -> tuple[float, int]:
-    """Return the score that FLAGGED of the ordinary rows exceed, and their number."""
-    values = detector.score(ordinary_rows(data)).values
-    scores = np.array([value for value in values if value is not None])
-    return float(np.quantile(scores, 1 - FLAGGED)), len(scores)
+    """Return the score that FLAGGED of the strictest ordinary source exceed, and n.
+
+    Ordinary sources differ more than their rows do, and a customer's is another one.
+    """
+    dataset = ordinary_rows(data)
+    by_source: dict[str, list[float]] = {}
+    for example, value in zip(dataset, detector.score(dataset).values, strict=True):
+        if value is not None:
+            by_source.setdefault(example.origin.file, []).append(value)
+    strictest = max(np.quantile(v, 1 - FLAGGED) for v in by_source.values())
+    return float(strictest), sum(map(len, by_source.values()))
 
 
 def _logit_at(threshold: float, tensors: dict[str, Array]) -> float:

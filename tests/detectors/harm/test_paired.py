@@ -38,6 +38,7 @@ def test_the_worst_pair_of_pieces_decides_and_gives_its_span() -> None:
     assert found.logits.tolist() == [5.0, -5.0]
     start, end = found.spans[0]
     assert "DO" in reply[start:end]
+    assert found.counts.tolist() == [len(reply_pieces(reply)), 1]
 
 
 def test_what_was_asked_over_several_turns_is_read_together() -> None:
