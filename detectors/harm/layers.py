@@ -60,7 +60,8 @@ def joint(frozen: Vectors, paired: Vectors) -> Vectors:
 def discount(pieces: NDArray[np.int64]) -> Vectors:
     """Return what to take from the logits of replies of so many pieces (n,), each >= 1.
 
-    An exchange counts as its worst piece, so a long harmless one has more chances to look bad:
-    the tail of ordinary rows rises with the logarithm of the number (benchmark/LOG.md).
+    An exchange counts as its worst piece, so a long harmless one has more chances to
+    look bad: the tail of ordinary rows rises with the logarithm of the number
+    (benchmark/LOG.md).
     """
     return np.asarray(PIECE_DISCOUNT * np.log(pieces), np.float32)
