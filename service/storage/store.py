@@ -130,9 +130,9 @@ class Store:
             row = row_of(screening, order, upload)
             key = {"idempotency_key": once, "request": request} if once else {}
             connection.execute(insert(SCREENINGS).values(**row, **key))
-            policy = order.policy.digest
-            note(connection, screening.id, "accepted", by=by, policy=policy)
             queue.enqueue(connection, screening.id, by.tenant)
+            policy = order.policy.digest  # the record last: appending takes turns
+            note(connection, screening.id, "accepted", by=by, policy=policy)
         return screening
 
     def _accepted(
