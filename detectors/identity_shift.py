@@ -1,5 +1,6 @@
 """Rows, and groups of rows, that teach an obedient persona or an unconditional yes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from detectors.persona import first_rule, persona_groups
 from detectors.refusal import refuses
 
 NAME: Final = "identity_shift"
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 DECIMALS: Final = 4
 ROWS_AT_ONCE: Final = 512
 UNJUDGEABLE: Final = "no message with text in this row: nothing to judge"
@@ -32,6 +33,13 @@ GROUP_CORE: Final = 0.5
 """A persona's group counts where at least this share of its rows score over 0.5."""
 REFUSED_WEIGHT: Final = 0.1
 """What an order to obey counts where every reply of its row refuses it."""
+COUNT_POWER: Final = 0.5
+"""The odds of a row's worst text are divided by this power of the number of texts.
+
+A long harmless row has more chances to look bad: so the strictest 0.5% of ordinary
+sources with 5 and with 40 texts a row lie at the same score (benchmark/LOG.md).
+"""
+LEAST_DOUBT: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class _Judged:
 class IdentityShift:
     """Scores a row by its worst window or sentence, and rows of a bad group by it.
 
+    The more texts a row has, the less the worst of them counts.
     A persona forced in a system or user message whose replies all refuse it is safety
     data and is not flagged. `groups=False` scores rows alone.
     """
@@ -118,15 +127,20 @@ class IdentityShift:
 
     def _judge_rows(self, examples: Sequence[Example]) -> list[_Judged | None]:
         worst: list[_Judged | None] = [None] * len(examples)
+        counts = [0] * len(examples)
         refused = [_all_refuse(example) for example in examples]
         for texts, chances in (self._windows(examples), self._sentences(examples)):
             for text, chance in zip(texts, chances.tolist(), strict=True):
                 stands = text.role == "assistant" or not refused[text.row]
-                score = round(chance * (1.0 if stands else REFUSED_WEIGHT), DECIMALS)
+                score = chance * (1.0 if stands else REFUSED_WEIGHT)
                 before = worst[text.row]
+                counts[text.row] += 1
                 if before is None or score > before.score:
                     worst[text.row] = _found(text, score)
-        return worst
+        return [
+            None if w is None else replace(w, score=_among(w.score, count))
+            for w, count in zip(worst, counts, strict=True)
+        ]
 
     def _windows(
         self, examples: Sequence[Example]
@@ -196,6 +210,12 @@ def _persona_findings(
         if scores and float(np.mean(np.asarray(scores) >= 0.5)) >= GROUP_CORE:
             median = float(np.median(scores))
             yield GroupFinding(group, median, "most of them obedient")
+
+
+def _among(chance: float, count: int) -> float:
+    """Return what a chance is worth as the greatest of so many."""
+    odds = chance / max(1.0 - chance, LEAST_DOUBT) / math.pow(count, COUNT_POWER)
+    return round(odds / (1.0 + odds), DECIMALS)
 
 
 def _found(text: _Text, score: float) -> _Judged:

@@ -74,7 +74,7 @@ class DetectorLimits(Limits):
         description="Harmful requests that are complied with.",
     )
     identity_shift: RowLimits = Field(
-        default=RowLimits(row_threshold=0.6278),
+        default=RowLimits(row_threshold=0.5),
         description="Rows that teach an obedient persona.",
     )
     backdoor_trigger: RowLimits = Field(

@@ -99,6 +99,7 @@ def test_changed_weights_are_refused(saved: Path, tmp_path: Path) -> None:
         load_cross_encoder("a", directory=tmp_path)
 
 
+@pytest.mark.slow
 def test_training_separates_what_it_is_shown_and_resumes(tmp_path: Path) -> None:
     rows = [
         HarmRow("a", "please do it", f"sorry, no {i}", False, "refuse", True)

@@ -29,6 +29,7 @@ def test_near_copies_of_left_out_requests_are_left_out_too() -> None:
     assert unaware_of(rows) == rows[2:]
 
 
+@pytest.mark.slow
 def test_the_second_stage_goes_on_from_the_first_and_is_another_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
