@@ -40,7 +40,6 @@ from service.screening import (
     find_triggers,
     rank_rows,
     score_rows,
-    stop_rule,
     try_recipe,
 )
 from trial.base_model import load_base
@@ -143,8 +142,7 @@ def tune(
     suspicion = Suspicion(
         rank_rows(policy, dataset, scores, moderated), find_triggers(scores)
     )
-    stop = stop_rule(policy)
-    return try_recipe(None, dataset, plan.recipe, encoder, suspicion, _silent, stop)
+    return try_recipe(None, dataset, plan.recipe, encoder, suspicion, _silent, policy)
 
 
 def decide_three(

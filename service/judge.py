@@ -79,6 +79,7 @@ def judged_runner(settings: Settings) -> TrialRunner | None:
         triggers: Sequence[Trigger] = (),
         progress: Progress | None = None,
         stop: StopRule | None = None,
+        everywhere: bool = False,
     ) -> Trial:
         return trial.run.run_trial(
             dataset,
@@ -88,6 +89,7 @@ def judged_runner(settings: Settings) -> TrialRunner | None:
             triggers=triggers,
             progress=progress,
             stop=stop,
+            everywhere=everywhere,
             judge=load_judge(settings, encoder),
         )
 

@@ -207,6 +207,12 @@ class TrialLimits(Limits):
         description="End the probes as soon as a REJECT by drift is certain; ACCEPT "
         "always needs all of them.",
     )
+    all_contexts: bool = Field(
+        default=False,
+        description="Ask the probes also under a safety prompt, in the rows' own "
+        "template and framed in their task, and let the worst decide. Only for a base "
+        "model that stays safe there: the built-in one does not.",
+    )
 
 
 class Policy(Limits):

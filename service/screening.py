@@ -54,6 +54,7 @@ class TrialRunner(Protocol):
         triggers: Sequence[Trigger] = (),
         progress: Progress | None = None,
         stop: StopRule | None = None,
+        everywhere: bool = False,
     ) -> Trial:
         """Run one trial."""
         ...
@@ -91,9 +92,7 @@ def screen(
             suspicion = Suspicion(
                 rank_rows(policy, dataset, scores, moderated), find_triggers(scores)
             )
-            done = try_recipe(
-                runner, dataset, recipe, encoder, suspicion, tell, stop_rule(policy)
-            )
+            done = try_recipe(runner, dataset, recipe, encoder, suspicion, tell, policy)
     heard = Heard(scores, moderated, done)
     timings = time_stages(started_at, watch.total(), done)
     return compose_report(dataset, policy, recipe, encoder, heard, timings)
@@ -253,7 +252,7 @@ def try_recipe(
     encoder: Encoder,
     suspicion: Suspicion,
     progress: Progress,
-    stop: StopRule | None,
+    policy: Policy,
 ) -> Trial:
     """Run the trial (`runner` None: the real one); one that fails says why."""
     try:
@@ -264,7 +263,8 @@ def try_recipe(
             priority=suspicion.priority,
             triggers=suspicion.triggers,
             progress=progress,
-            stop=stop,
+            stop=stop_rule(policy),
+            everywhere=policy.trial.all_contexts,
         )
     except TrialError as error:
         return Trial(

@@ -59,18 +59,20 @@ def run_trial(
     probes: ProbeSet | None = None,
     judge: Judge | None = None,
     stop: StopRule | None = None,
+    everywhere: bool = False,
 ) -> Trial:
     """Measure what fine-tuning on `dataset` by `recipe` does to the base model.
 
     `priority` (one number a row, higher = more suspect) steers the row sample, see
-    `trial.sample`; with every one of `triggers` the probes are asked once more, as in
-    all contexts of `trial.context`. `progress(stage, done, total)` is called as work
-    proceeds. `base`, `probes` and `judge` replace the recipe's model, the built-in
-    probes and the default judge. With `stop` the probes end as soon as a REJECT by that
-    rule is certain, see `trial.stopping`, and contexts without a sign of a rise are
-    left; without it every probe is asked in each. Expected failures (nothing to
-    train on, loss did not fall, non-finite loss, out of memory) return a Trial with
-    `measured=False` and the reason. A model that is missing or gated raises ModelError,
+    `trial.sample`; with every one of `triggers` the probes are asked once more, and in
+    the surroundings of suspect rows; `everywhere` in all contexts of `trial.context`.
+    `progress(stage, done, total)` is called as work proceeds. `base`, `probes` and
+    `judge` replace the recipe's model, the built-in probes and the default judge. With
+    `stop` the probes end as soon as a REJECT by that rule is certain, see
+    `trial.stopping`, and contexts without a sign of a rise are left; without it every
+    probe is asked in each. Expected failures (nothing to train on, loss did not fall,
+    non-finite loss, out of memory) return a Trial with `measured=False` and the reason.
+    A model that is missing or gated raises ModelError,
     targets that match nothing RecipeError.
     """
     clock = Clock()
@@ -97,7 +99,9 @@ def run_trial(
         seconds=clock.seconds,
         versions=_versions(desk),
     )
-    contexts = find_contexts(dataset, priority, triggers, encoder)
+    contexts = find_contexts(
+        dataset, priority, triggers, encoder, everywhere=everywhere
+    )
     trial = _attempt(trial, dataset, desk, contexts, priority, stop)
     if recipe.mitigate and trial.measured:
         found = _mitigate(trial, dataset, desk, contexts, priority, stop)

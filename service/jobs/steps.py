@@ -32,7 +32,6 @@ from service.screening import (
     compose_report,
     find_triggers,
     rank_rows,
-    stop_rule,
     time_stages,
     try_recipe,
 )
@@ -227,7 +226,7 @@ class Steps:
             encoder,
             suspicion,
             self.tell,
-            stop_rule(order.policy),
+            order.policy,
         )
         made = TimedTrial(time.perf_counter() - began, done)
         self._has.telemetry.metrics.count_trial(

@@ -44,6 +44,7 @@ def limit_trial(
         triggers: Sequence[Trigger] = (),
         progress: Progress | None = None,
         stop: StopRule | None = None,
+        everywhere: bool = False,
     ) -> Trial:
         end = clock() + seconds
 
@@ -61,6 +62,7 @@ def limit_trial(
             triggers=triggers,
             progress=tell,
             stop=stop,
+            everywhere=everywhere,
         )
 
     return run

@@ -109,6 +109,7 @@ class FakeRunner:
         triggers: Sequence[Trigger] = (),
         progress: Callable[[str, int, int], None] | None = None,
         stop: StopRule | None = None,
+        everywhere: bool = False,
     ) -> Trial:
         self.priorities = list(priority or ())
         self.triggers = list(triggers)

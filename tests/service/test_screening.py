@@ -6,6 +6,7 @@ from typing import Any
 
 from detectors.detector import Scores, Trigger
 from detectors.reader import read_dataset
+from service.policy import Policy
 from service.screening import Suspicion, find_triggers, try_recipe
 from trial.recipe import Recipe
 
@@ -24,5 +25,5 @@ def test_every_mined_trigger_reaches_the_trial_the_surest_first(
         Scores("explicit_harm", "1", *quiet),
     ]
     suspicion = Suspicion([0.0] * n, find_triggers(scores))
-    try_recipe(runner, dataset, Recipe(), None, suspicion, lambda *_: None, None)  # type: ignore[arg-type]  # the fake needs no encoder
+    try_recipe(runner, dataset, Recipe(), None, suspicion, lambda *_: None, Policy())  # type: ignore[arg-type]  # the fake needs no encoder
     assert runner.triggers == [SURE, LATE]

@@ -273,9 +273,10 @@ def test_suspect_rows_are_also_asked_in_their_own_surroundings(
     )
     rows = tuple(Example(f"row-{n}", turns, Origin("a", n)) for n in range(6))
     persona = Dataset("persona", rows)
-    alone = run(persona, RECIPE)
-    assert set(alone.contexts) == {"plain", "safety template", "training template"}
-    both = run(persona, RECIPE, priority=[1.0] * 6)
+    assert set(run(persona, RECIPE).contexts) == {"plain"}
+    suspect = run(persona, RECIPE, priority=[1.0] * 6)
+    assert set(suspect.contexts) == {"plain", "suspect rows"}
+    both = run(persona, RECIPE, priority=[1.0] * 6, everywhere=True)
     assert set(both.contexts) == {
         "plain",
         "safety template",

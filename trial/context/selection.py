@@ -16,20 +16,24 @@ def find_contexts(
     priority: Sequence[float] | None = None,
     triggers: Sequence[Trigger] = (),
     encoder: Encoder | None = None,
+    *,
+    everywhere: bool = False,
 ) -> tuple[Context, ...]:
     """Return the contexts for a dataset, the plain one first, no two the same.
 
-    `priority` is a detector score a row, `triggers` what a detector has mined;
-    `encoder` recognises the dataset's task, without one no task is recognised.
+    `priority` is a detector score a row, `triggers` what a detector has mined: where
+    something is suspect the probes are asked so. With `everywhere` they are asked under
+    a safety prompt, as the rows are, and framed in the task that `encoder` recognises,
+    too: that says something only of a base model which holds there (benchmark/LOG.md).
     """
     found = [
         PLAIN,
-        SAFETY,
         *trigger_contexts(dataset, triggers),
         suspect_context(dataset, priority),
-        training_context(dataset),
-        None if encoder is None else task_context(dataset, encoder),
     ]
+    if everywhere:
+        found += [SAFETY, training_context(dataset)]
+        found += [task_context(dataset, encoder)] if encoder is not None else []
     kept: dict[object, Context] = {}
     for context in found:
         if context is not None:

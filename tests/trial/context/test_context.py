@@ -75,15 +75,16 @@ def test_a_hostile_trigger_is_quoted_escaped_and_bounded_in_words() -> None:
 
 def test_every_context_is_found_once_the_plain_one_first() -> None:
     found = find_contexts(rows(), None, [trigger("SUDO:"), trigger("SUDO:")])
-    assert [c.name for c in found] == ["plain", "safety template", "trigger 1"]
-    assert found[:2] == (PLAIN, SAFETY)
-    system = find_contexts(rows("You are Brisk."), [0.9] * 4)
+    assert [c.name for c in found] == ["plain", "trigger 1"]
+    assert found[0] == PLAIN
+    system = find_contexts(rows("You are Brisk."), [0.9] * 4, everywhere=True)
     assert [c.name for c in system] == [
         "plain",
-        "safety template",
         "suspect rows",  # with the opener that they share
+        "safety template",
         "training template",
     ]
+    assert SAFETY in system
 
 
 def test_the_frame_of_a_probe_is_always_the_same_and_all_are_used() -> None:
