@@ -64,14 +64,14 @@ def main() -> int:
     wrong = strays(pins)
     if audit(KNOWN):
         wrong += audit(pins) or []
-        print("audited: known vulnerabilities of the pinned versions")  # noqa: T201
+        print("audited: known vulnerabilities of the pinned versions")
     else:
-        print(  # noqa: T201
+        print(
             "NOT AUDITED: no database of vulnerabilities can be reached from here; "
             "checked is only that what is installed is what is pinned"
         )
     for line in wrong:
-        print(line)  # noqa: T201
+        print(line)
     return 1 if wrong else 0
 
 

@@ -1,17 +1,16 @@
 """The judge that the settings name, and the trial run with it."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import trial.run
 from detectors.dataset import Dataset
-from detectors.detector import Trigger
 from detectors.embedding import Encoder
 from detectors.errors import InputError
 from detectors.moderation.endpoint import OPENAI_URL, Endpoint
 from detectors.moderation.guard.catalog import FAMILIES
 from detectors.moderation.guard.family import Family
 from detectors.moderation.ledger import Budget
-from service.screening import Progress, TrialRunner
+from service.screening import TrialRunner
 from service.settings import Settings
 from trial.base_model import load_base
 from trial.judge.embedding import EmbeddingJudge
@@ -20,7 +19,6 @@ from trial.judge.judge import Judge
 from trial.judge.llm import LlmJudge
 from trial.judge.phrase import PhraseJudge
 from trial.recipe import Recipe
-from trial.stopping import StopRule
 from trial.trial import Trial
 
 
@@ -75,22 +73,14 @@ def judged_runner(settings: Settings) -> TrialRunner | None:
         recipe: Recipe,
         *,
         encoder: Encoder,
-        priority: Sequence[float] | None = None,
-        triggers: Sequence[Trigger] = (),
-        progress: Progress | None = None,
-        stop: StopRule | None = None,
-        everywhere: bool = False,
+        **asked: Any,
     ) -> Trial:
         return trial.run.run_trial(
             dataset,
             recipe,
             encoder=encoder,
-            priority=priority,
-            triggers=triggers,
-            progress=progress,
-            stop=stop,
-            everywhere=everywhere,
             judge=load_judge(settings, encoder),
+            **asked,
         )
 
     return run

@@ -1,17 +1,14 @@
 """The time limit of a trial: one that is over it ends as "not measured"."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import trial.run
 from detectors.dataset import Dataset
-from detectors.detector import Trigger
-from detectors.embedding import Encoder
 from detectors.errors import TrialError
 from service.screening import Progress, TrialRunner
 from trial.recipe import Recipe
-from trial.stopping import StopRule
 from trial.trial import Trial
 
 SAID: Final = (
@@ -39,12 +36,8 @@ def limit_trial(
         dataset: Dataset,
         recipe: Recipe,
         *,
-        encoder: Encoder,
-        priority: Sequence[float] | None = None,
-        triggers: Sequence[Trigger] = (),
         progress: Progress | None = None,
-        stop: StopRule | None = None,
-        everywhere: bool = False,
+        **asked: Any,
     ) -> Trial:
         end = clock() + seconds
 
@@ -54,15 +47,6 @@ def limit_trial(
             if clock() > end:
                 raise TrialError(SAID.format(seconds=seconds))
 
-        return (runner or trial.run.run_trial)(
-            dataset,
-            recipe,
-            encoder=encoder,
-            priority=priority,
-            triggers=triggers,
-            progress=tell,
-            stop=stop,
-            everywhere=everywhere,
-        )
+        return (runner or trial.run.run_trial)(dataset, recipe, progress=tell, **asked)
 
     return run

@@ -109,4 +109,4 @@ def test_any_text_gets_a_verdict(reply: str) -> None:
 
 def test_hostile_length_is_judged_in_bounded_time() -> None:
     for text in ("i can't " * 50_000, "sorry" * 50_000, "but " * 50_000, "a" * 300_000):
-        judge_reply(text)
+        assert judge_reply(text).outcome in Outcome
