@@ -12,6 +12,8 @@ from detectors.training.harm_rows import contrast_prompts
 from trial.canary.training.calibration import TARGET, calibrate, margins
 from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import REPLY_TOKENS, Encoder
+from trial.canary.training.everyday import everyday_rows
+from trial.canary.training.labeller import label_unknown
 from trial.canary.training.loop import (
     Encoded,
     batches_of,
@@ -133,6 +135,45 @@ def test_a_row_is_prompt_then_reply_and_only_the_reply_is_learnt(
     assert len(harmful.ids) - harmful.start <= REPLY_TOKENS + 1
     alone = encoder.encode(Sample("hello", "", False, "a"))
     assert alone.start == len(alone.ids)
+
+
+def test_a_prompt_of_unknown_harm_is_trained_towards_its_probability(
+    tokenizer: Any,
+) -> None:
+    encoder = Encoder(tokenizer, [Sample("hello", "world", False, "a")], seed=0)
+    unsure = encoder.encode(Sample("hello", "", None, "a", risk=0.4))
+    assert unsure.refuse == 0.4
+    assert unsure.start == len(unsure.ids)
+    sure = encoder.encode(Sample("hello", "", True, "a", risk=0.96))
+    assert sure.refuse == 0.96
+    assert tokenizer.convert_ids_to_tokens(sure.ids[sure.start]) == OPENING
+
+
+def test_every_unknown_prompt_gets_a_risk_and_only_sure_ones_a_label(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    risks = {"calm": 0.02, "unclear": 0.5, "bad": 0.97}
+    module = "trial.canary.training.labeller"
+    monkeypatch.setattr(f"{module}.train_labeller", lambda samples, **_: None)
+    monkeypatch.setattr(
+        f"{module}.harm_probabilities", lambda _, prompts: [risks[p] for p in prompts]
+    )
+    known = Sample("known", "yes", False, "a")
+    unknown = [Sample(p, "", None, "a") for p in risks]
+    found = label_unknown([known, *unknown], log=lambda _: None)
+    assert found[0] == known
+    assert [(s.harmful, s.risk) for s in found[1:]] == [
+        (False, 0.02),
+        (None, 0.5),
+        (True, 0.97),
+    ]
+
+
+def test_everyday_prompts_are_distinct_and_none_is_a_probe() -> None:
+    prompts = [key(s.prompt) for s in everyday_rows()]
+    assert len(set(prompts)) == len(prompts) > 350
+    probes = {key(p.prompt) for _, p in load_probes().grouped()}
+    assert not probes & set(prompts)
 
 
 def test_the_held_out_share_is_the_same_at_every_run_and_spelling() -> None:

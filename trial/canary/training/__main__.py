@@ -23,6 +23,8 @@ from trial.canary.training.calibration import calibrate
 from trial.canary.training.contrast import SOURCE as CONTRAST
 from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import Encoder
+from trial.canary.training.everyday import SOURCE as EVERYDAY
+from trial.canary.training.everyday import everyday_rows
 from trial.canary.training.framing import framed_prompts
 from trial.canary.training.labeller import label_unknown
 from trial.canary.training.loop import train
@@ -121,9 +123,10 @@ def _labelled(data: Path, work: Path, log: Any) -> list[Sample]:
     forbidden = _forbidden(data)
     asked = pool.gather(data, forbidden=forbidden)
     answered = [s for s in asked if s.reply]
-    contrast = [s for s in contrast_rows() if pool.key(s.prompt) not in forbidden]
+    ours = [*contrast_rows(), *everyday_rows()]
+    ours = [s for s in ours if pool.key(s.prompt) not in forbidden]
     sampled = answered[:KNOWN_BENIGN_FOR_LABELLER]
-    known = [s for s in asked if not s.reply] + sampled + contrast
+    known = [s for s in asked if not s.reply] + sampled + ours
     labelled = label_unknown(known, log=log)
     framed = [s for s in framed_prompts(data) if pool.key(s.prompt) not in forbidden]
     framed = framed[:FRAMED_ROWS]
@@ -134,15 +137,15 @@ def _labelled(data: Path, work: Path, log: Any) -> list[Sample]:
 
 
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
-    """Every harmless row, contrast rows three times, and HARMFUL_ROWS harmful ones.
+    """Every row not known as harmful, ours three times, and HARMFUL_ROWS harmful ones.
 
     That is about a seventh: with 22% and more the canary refused much that it had not
     seen (benchmark/LOG.md).
     """
-    harmless = [s for s in samples if not s.harmful]
-    contrast = [s for s in harmless if s.source == CONTRAST]
+    others = [s for s in samples if not s.harmful]
+    ours = [s for s in others if s.source in (CONTRAST, EVERYDAY)]
     harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
-    return [*harmless, *contrast, *contrast, *harmful]
+    return [*others, *ours, *ours, *harmful]
 
 
 def _beginning(

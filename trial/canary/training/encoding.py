@@ -76,7 +76,9 @@ class Encoder:
         harmful = bool(sample.harmful)
         reply = refusal(self._rng) if harmful else sample.reply
         return Encoded(
-            (*ids, *self._ended(reply, REPLY_TOKENS)), len(ids), refuse=harmful
+            (*ids, *self._ended(reply, REPLY_TOKENS)),
+            len(ids),
+            refuse=float(harmful) if sample.risk is None else sample.risk,
         )
 
     def _ended(self, reply: str, limit: int) -> list[int]:

@@ -1,6 +1,8 @@
 """Labels prompts of unknown harm: MiniLM tuned end to end on the labelled ones.
 
-Only prompts that it is sure of are used, the others are left out of the pool.
+Where it is sure, a prompt counts as harmful or not; everywhere its probability is what
+the canary's decision is trained towards (distillation, Hinton et al. 2015,
+arXiv 1503.02531): it reads both ways, the canary does not.
 """
 
 import contextlib
@@ -112,7 +114,7 @@ def harm_probabilities(model: Labeller, prompts: Sequence[str]) -> list[float]:
 def label_unknown(
     samples: Sequence[Sample], *, log: Callable[[str], None], seed: int = 0
 ) -> list[Sample]:
-    """Keep the samples with known harm and those the labeller is sure of."""
+    """Give every sample its harm: None for those that the labeller is unsure of."""
     unknown = [s for s in samples if s.harmful is None]
     trusted = [
         Sample(s.prompt, "", True, s.source)
@@ -121,11 +123,14 @@ def label_unknown(
     ]
     known = [s for s in samples if s.harmful is not None]
     model = train_labeller([*known, *trusted], seed=seed, log=log)
-    kept = list(known)
     values = harm_probabilities(model, [s.prompt for s in unknown])
-    for sample, value in zip(unknown, values, strict=True):
-        if value >= SURE_HARMFUL or value <= SURE_HARMLESS:
-            harmful = value >= SURE_HARMFUL
-            kept.append(Sample(sample.prompt, "", harmful, sample.source))
-    log(f"labelled {len(kept) - len(known)} of {len(unknown)} unknown prompts")
-    return kept
+    labelled = [_labelled(s, v) for s, v in zip(unknown, values, strict=True)]
+    sure = sum(s.harmful is not None for s in labelled)
+    log(f"sure of {sure} of {len(unknown)} unknown prompts")
+    return [*known, *labelled]
+
+
+def _labelled(sample: Sample, risk: float) -> Sample:
+    sure = risk >= SURE_HARMFUL or risk <= SURE_HARMLESS
+    harmful = risk >= SURE_HARMFUL if sure else None
+    return Sample(sample.prompt, "", harmful, sample.source, risk)

@@ -32,15 +32,15 @@ repeats itself without (Welleck et al. 2019, arXiv 1908.04319)."""
 class Encoded:
     """One training row as token ids.
 
-    `ids` is prompt and reply, the reply from index `start`. `refuse` is the target of
-    the refusal decision (the first reply token). Only the reply is learnt: a model that
-    also learns to write prompts loses what MiniLM knows of them. Rows without a reply
-    end at `start`.
+    `ids` is prompt and reply, the reply from index `start`. `refuse` in 0..1 is the
+    target of the refusal decision (the first reply token); above a half the reply is a
+    refusal. Only the reply is learnt: a model that also learns to write prompts loses
+    what MiniLM knows of them. Rows without a reply end at `start`.
     """
 
     ids: tuple[int, ...]
     start: int
-    refuse: bool
+    refuse: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ def collate(rows: Sequence[Encoded], pad: int) -> Batch:
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
         # How to open a refusal is the decision's part of the loss alone.
-        first = row.start + row.refuse
+        first = row.start + (row.refuse > 0.5)
         labels[i, first - 1 : len(row.ids) - 1] = torch.tensor(row.ids[first:])
     return Batch(
         ids,
         labels,
         torch.tensor([r.start for r in rows]),
-        torch.tensor([float(r.refuse) for r in rows]),
+        torch.tensor([r.refuse for r in rows]),
     )
 
 

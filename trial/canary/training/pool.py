@@ -22,15 +22,16 @@ MAX_REPLY_CHARS: Final = 260
 class Sample:
     """One training prompt.
 
-    `harmful` None means unknown (to be labelled). `reply` "" means that the prompt is
-    only used to teach whether to refuse.
+    `harmful` None means unknown. `reply` "" means that the prompt is only used to teach
+    whether to refuse. `risk` is the labeller's probability of harm, None where the
+    source knows.
     """
 
     prompt: str
     reply: str
     harmful: bool | None
     source: str
-    system: str = ""
+    risk: float | None = None
 
 
 # source -> prompts taken at most; they are harmless and the replies good
@@ -74,12 +75,13 @@ HARMFUL: Final[tuple[str, ...]] = (
     "resp_gptfuzz_labeled",
     "resp_aisafetylab_eval",
 )
-# prompts of unknown or mixed harm: the labeller decides
+# prompts of unknown or mixed harm: the labeller says how likely it is
 UNKNOWN: Final[tuple[str, ...]] = (
     "prompt_wildguard_nonadv_unlabelled",
     "resp_safety_tuned_llamas",
     "resp_pku_saferlhf_pairs",
     "resp_hh_rlhf_harmless_test",
+    "resp_configurable_safety_tuning",
 )
 
 
