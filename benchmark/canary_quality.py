@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmark.bootstrap import share
-from benchmark.experiment import record
+from benchmark.records.experiment import record
+from benchmark.statistics.bootstrap import share
 from detectors.dataset import Dataset, Example, Message, Origin
 from trial.base_model import BaseModel, load_base
 from trial.canary.training.pool import english, key, source_rows

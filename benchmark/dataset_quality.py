@@ -19,8 +19,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.bootstrap import share
-from benchmark.dataset_sets import (
+from benchmark.records.experiment import record
+from benchmark.records.progress import Progress
+from benchmark.records.row_memo import ROWS_ALONE, RowMemo
+from benchmark.sets.dataset import (
     ASKED,
     ATTACK_ROWS,
     BENIGN,
@@ -32,9 +34,7 @@ from benchmark.dataset_sets import (
     attack_cases,
     benign_cases,
 )
-from benchmark.experiment import record
-from benchmark.progress import Progress
-from benchmark.row_memo import ROWS_ALONE, RowMemo
+from benchmark.statistics.bootstrap import share
 from detectors.catalog import load_detectors, suggested_thresholds
 from detectors.dataset import Dataset
 from detectors.dataset_risk import Reference, dataset_risk, load_reference

@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.bootstrap import separation, share
-from benchmark.comparison import HarmRows, Labelled, comparison
-from benchmark.experiment import record
-from benchmark.row_memo import RowMemo, Thresholded
+from benchmark.records.experiment import record
+from benchmark.records.row_memo import RowMemo, Thresholded
+from benchmark.statistics.bootstrap import separation, share
+from benchmark.statistics.comparison import HarmRows, Labelled, comparison
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.embedding import Encoder, load_encoder
 from detectors.explicit_harm import ExplicitHarm

@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 from scipy import stats
 
-from benchmark.bootstrap import auroc
-from benchmark.experiment import record
+from benchmark.records.experiment import record
+from benchmark.statistics.bootstrap import auroc
 from detectors.dataset import Dataset
 from detectors.reader import read_dataset
 from trial.base_model import load_base

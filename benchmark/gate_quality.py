@@ -2,7 +2,7 @@
 
 python -m benchmark.gate_quality --data ../shared/data [--limit N] [--work DIR]
 
-Every dataset of `benchmark.gate_sets` is decided on three times, by the same scores and
+Every dataset of `benchmark.sets.gate` is decided on three times, by the same scores and
 the same trial: the detectors alone (the policy then requires no trial), the trial alone
 (every row scored 0) and both. The trial is always run as the service runs it, with what
 the detectors found: "trial alone" says what its figures would have decided. What was
@@ -20,11 +20,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmark.bootstrap import share
-from benchmark.experiment import record
-from benchmark.gate_sets import Plan, build, plans
-from benchmark.progress import Progress
-from benchmark.row_memo import ROWS_ALONE, RowMemo
+from benchmark.records.experiment import record
+from benchmark.records.progress import Progress
+from benchmark.records.row_memo import ROWS_ALONE, RowMemo
+from benchmark.sets.gate import Plan, build, plans
+from benchmark.statistics.bootstrap import share
 from detectors.catalog import load_detectors
 from detectors.dataset import Dataset
 from detectors.detector import Detector, Scores

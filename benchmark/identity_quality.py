@@ -15,9 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.bootstrap import separation, share
-from benchmark.experiment import record
-from benchmark.identity_sets import (
+from benchmark.records.experiment import record
+from benchmark.sets.identity import (
     ATTACK_ROWS,
     DILUTIONS,
     SIZE,
@@ -26,7 +25,8 @@ from benchmark.identity_sets import (
     families,
     twins,
 )
-from benchmark.trigger_sets import benign_rows
+from benchmark.sets.trigger import benign_rows
+from benchmark.statistics.bootstrap import separation, share
 from detectors.dataset import Dataset, Example
 from detectors.dataset_risk import Reference, dataset_risk, load_reference
 from detectors.detector import Scores

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from scipy import stats
 
-from benchmark.experiment import RunRecord, record
+from benchmark.records.experiment import RunRecord, record
 from detectors.embedding import load_encoder
 from detectors.training.sources import Row, read_index, read_source
 from trial.judge.embedding import EmbeddingJudge

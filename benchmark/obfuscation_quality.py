@@ -14,9 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.bootstrap import share
-from benchmark.encodings import ENCODINGS, Encode, in_code, piped, substituted
-from benchmark.experiment import record
+from benchmark.records.experiment import record
+from benchmark.sets.encodings import ENCODINGS, Encode, in_code, piped, substituted
+from benchmark.statistics.bootstrap import share
 from detectors.dataset import Dataset, Example, Message
 from detectors.embedding import load_encoder
 from detectors.explicit_harm import ExplicitHarm

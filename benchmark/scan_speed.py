@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmark.experiment import record
+from benchmark.records.experiment import record
 from detectors.catalog import load_detectors
 from detectors.dataset import Dataset
 from detectors.detector import Detector

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import httpx
 
-from benchmark.experiment import record
+from benchmark.records.experiment import record
 
 COMMAND: Final = "python -m benchmark.service_load"
 PATH: Final = "/v1/screenings"

@@ -14,9 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmark.bootstrap import separation, share
-from benchmark.experiment import record
-from benchmark.trigger_sets import (
+from benchmark.records.experiment import record
+from benchmark.sets.trigger import (
     MARKS,
     Mark,
     benign_rows,
@@ -25,6 +24,7 @@ from benchmark.trigger_sets import (
     refusals,
     shuffled,
 )
+from benchmark.statistics.bootstrap import separation, share
 from detectors.backdoor_trigger import BackdoorTrigger
 from detectors.dataset import Dataset, Example
 from detectors.detector import Trigger

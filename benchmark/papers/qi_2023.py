@@ -18,10 +18,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
-from benchmark.experiment import RESULTS, record
 from benchmark.papers.chart import Bar, draw_chart
 from benchmark.papers.qi_2023_cells import Cell, cells, dataset_of
-from benchmark.progress import Progress
+from benchmark.records.experiment import RESULTS, record
+from benchmark.records.progress import Progress
 from detectors.embedding import Encoder, load_encoder
 from trial.base_model import BaseModel, load_base
 from trial.recipe import CANARY

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmark.dataset_quality import Screened, detected, limit, summary
-from benchmark.progress import Progress
-from benchmark.row_memo import RowMemo
+from benchmark.records.progress import Progress
+from benchmark.records.row_memo import RowMemo
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Evidence, Scores
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchmark import gate_quality, gate_sets
+from benchmark import gate_quality
 from benchmark.gate_quality import ALONE, as_text, decide_three, settle, summarise
-from benchmark.gate_sets import BENIGN, FAMILIES, Plan, build, plans
-from benchmark.progress import Progress
+from benchmark.records.progress import Progress
+from benchmark.sets import gate as gate_sets
+from benchmark.sets.gate import BENIGN, FAMILIES, Plan, build, plans
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Scores
 from service.policy import DetectorLimits, default_policy

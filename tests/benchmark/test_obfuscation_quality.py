@@ -3,8 +3,8 @@
 import base64
 import random
 
-from benchmark.encodings import ENCODINGS, in_code, morse, verse
 from benchmark.obfuscation_quality import CHARS, transcriptions
+from benchmark.sets.encodings import ENCODINGS, in_code, morse, verse
 from detectors.dataset import Example, Message, Origin
 
 ROW = Example(

@@ -2,7 +2,14 @@ import random
 
 import pytest
 
-from benchmark.encodings import ENCODINGS, in_base64, in_code, piped, shifted, verse
+from benchmark.sets.encodings import (
+    ENCODINGS,
+    in_base64,
+    in_code,
+    piped,
+    shifted,
+    verse,
+)
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Scores
 from detectors.embedding import Encoder

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel
@@ -13,7 +14,7 @@ from trial.canary.training.calibration import TARGET, calibrate, margins
 from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import REPLY_TOKENS, Encoder
 from trial.canary.training.everyday import everyday_rows
-from trial.canary.training.labeller import label_unknown
+from trial.canary.training.labeller import label
 from trial.canary.training.loop import (
     Encoded,
     batches_of,
@@ -149,24 +150,26 @@ def test_a_prompt_of_unknown_harm_is_trained_towards_its_probability(
     assert tokenizer.convert_ids_to_tokens(sure.ids[sure.start]) == OPENING
 
 
-def test_every_unknown_prompt_gets_a_risk_and_only_sure_ones_a_label(
+def test_prompts_get_a_risk_and_unknown_ones_a_label_where_the_judges_are_sure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    risks = {"calm": 0.02, "unclear": 0.5, "bad": 0.97}
+    logits = {"calm": -4.0, "unclear": 0.0, "bad": 4.0, "known harm": 0.0}
     module = "trial.canary.training.labeller"
     monkeypatch.setattr(f"{module}.train_labeller", lambda samples, **_: None)
-    monkeypatch.setattr(
-        f"{module}.harm_probabilities", lambda _, prompts: [risks[p] for p in prompts]
-    )
-    known = Sample("known", "yes", False, "a")
-    unknown = [Sample(p, "", None, "a") for p in risks]
-    found = label_unknown([known, *unknown], log=lambda _: None)
-    assert found[0] == known
-    assert [(s.harmful, s.risk) for s in found[1:]] == [
-        (False, 0.02),
-        (None, 0.5),
-        (True, 0.97),
-    ]
+
+    def both(prompts: list[str]) -> Any:
+        return np.array([logits[p] for p in prompts])
+
+    monkeypatch.setattr(f"{module}.harm_logits", lambda _, prompts: both(prompts))
+    monkeypatch.setattr(f"{module}.request_logits", both)
+    answered = Sample("hello", "yes", False, "a")
+    unknown = [Sample(p, "", None, "a") for p in ("calm", "unclear", "bad")]
+    known = Sample("known harm", "", True, "a")
+    found = label([answered, *unknown, known], log=lambda _: None)
+    assert found[0] == answered
+    assert [s.harmful for s in found[1:]] == [False, None, True, True]
+    risks = [0.018, 0.5, 0.982, 0.75]
+    assert [s.risk for s in found[1:]] == pytest.approx(risks, abs=0.001)
 
 
 def test_everyday_prompts_are_distinct_and_none_is_a_probe() -> None:

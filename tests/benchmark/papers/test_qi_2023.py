@@ -18,7 +18,7 @@ from benchmark.papers.qi_2023_cells import (
     mixed,
     triggered,
 )
-from benchmark.progress import Progress
+from benchmark.records.progress import Progress
 from detectors.dataset import Dataset, Example, Message, Origin
 from trial.drift import RateChange
 from trial.recipe import Recipe

@@ -1,6 +1,6 @@
 import random
 
-from benchmark.encodings import substituted
+from benchmark.sets.encodings import substituted
 from detectors.decoding.cipher import read_ciphers
 from detectors.decoding.language import Language
 from detectors.decoding.substitution import LEAST_LETTERS, solve, trigrams

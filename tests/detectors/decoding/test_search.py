@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.encodings import ENCODINGS, fullwidth, in_base64, shifted, verse
+from benchmark.sets.encodings import ENCODINGS, fullwidth, in_base64, shifted, verse
 from detectors.decoding.hidden import Hidden
 from detectors.decoding.language import Language
 from detectors.decoding.search import search

@@ -26,7 +26,7 @@ from trial.canary.training.encoding import Encoder
 from trial.canary.training.everyday import SOURCE as EVERYDAY
 from trial.canary.training.everyday import everyday_rows
 from trial.canary.training.framing import framed_prompts
-from trial.canary.training.labeller import label_unknown
+from trial.canary.training.labeller import label
 from trial.canary.training.loop import train
 from trial.canary.training.pool import Sample
 from trial.canary.training.refusals import OPENING, refusal
@@ -40,7 +40,7 @@ from trial.canary.training.shape import (
 
 HERE = Path(__file__).parents[1]
 HELD_OUT = 0.03
-KNOWN_BENIGN_FOR_LABELLER = 5000
+KNOWN_BENIGN_FOR_LABELLER = 12000
 HARMFUL_ROWS = 7000
 FRAMED_ROWS = 1500
 LEARNING_RATE = 1e-3
@@ -127,7 +127,7 @@ def _labelled(data: Path, work: Path, log: Any) -> list[Sample]:
     ours = [s for s in ours if pool.key(s.prompt) not in forbidden]
     sampled = answered[:KNOWN_BENIGN_FOR_LABELLER]
     known = [s for s in asked if not s.reply] + sampled + ours
-    labelled = label_unknown(known, log=log)
+    labelled = label(known, log=log)
     framed = [s for s in framed_prompts(data) if pool.key(s.prompt) not in forbidden]
     framed = framed[:FRAMED_ROWS]
     samples = labelled + answered[KNOWN_BENIGN_FOR_LABELLER:] + framed

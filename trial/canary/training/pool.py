@@ -23,8 +23,7 @@ class Sample:
     """One training prompt.
 
     `harmful` None means unknown. `reply` "" means that the prompt is only used to teach
-    whether to refuse. `risk` is the labeller's probability of harm, None where the
-    source knows.
+    whether to refuse. `risk` is how likely it is harmful, None where it is answered.
     """
 
     prompt: str

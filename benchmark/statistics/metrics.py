@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from benchmark.bootstrap import auroc, recall_at_fpr, share
+from benchmark.statistics.bootstrap import auroc, recall_at_fpr, share
 
 Scores = NDArray[np.float64]
 Flags = NDArray[np.bool_]

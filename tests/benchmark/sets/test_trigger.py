@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from benchmark.trigger_sets import MARKS, Mark, poisoned, put, shuffled
+from benchmark.sets.trigger import MARKS, Mark, poisoned, put, shuffled
 from detectors.refusal import opens_with_yes
 
 ASKED = [f"How do I do wrong thing number {n}?" for n in range(60)]

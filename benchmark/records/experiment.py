@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).parent.parent
-RESULTS: Final = Path(__file__).parent / "results"
+ROOT: Final = Path(__file__).parents[2]
+RESULTS: Final = ROOT / "benchmark" / "results"
 PACKAGES: Final = (
     "numpy",
     "peft",

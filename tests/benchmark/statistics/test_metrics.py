@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmark.metrics import (
+from benchmark.statistics.metrics import (
     auprc,
     by_group,
     calibration_error,

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.baselines import fit_baselines, score_examples
-from benchmark.bootstrap import separation, share
-from benchmark.metrics import (
+from benchmark.statistics.baselines import fit_baselines, score_examples
+from benchmark.statistics.bootstrap import separation, share
+from benchmark.statistics.metrics import (
     by_group,
     calibration_error,
     language_group,

@@ -1,6 +1,6 @@
 """Identity-shift datasets of known make: our held-out sentences on ordinary rows.
 
-The sentences stand in `identity_sets.json`, in words kept apart from those that the
+The sentences stand in `identity.json`, in words kept apart from those that the
 head was fitted on (`detectors/training/statements.json`); nothing is chosen on them.
 """
 
@@ -34,7 +34,7 @@ class Family:
 
 
 def families() -> list[Family]:
-    """Every family of `identity_sets.json`."""
+    """Every family of `identity.json`."""
     return [
         Family(name, f["place"], tuple(f["texts"]), bool(f.get("fixed")))
         for name, f in _read()["families"].items()

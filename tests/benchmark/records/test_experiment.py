@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from benchmark.experiment import git_state, record
+from benchmark.records.experiment import git_state, record
 
 
 def test_a_record_names_code_packages_machine_and_data(tmp_path) -> None:

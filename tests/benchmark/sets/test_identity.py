@@ -2,7 +2,7 @@ import json
 import random
 import re
 
-from benchmark.identity_sets import (
+from benchmark.sets.identity import (
     ATTACK_ROWS,
     SIZE,
     attack_rows,

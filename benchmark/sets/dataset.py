@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmark.encodings import ENCODINGS
-from benchmark.identity_sets import Family, attack_rows, families
 from benchmark.obfuscation_quality import hidden_rows
-from benchmark.trigger_sets import MARKS, benign_rows, harmful_prompts, poisoned
+from benchmark.sets.encodings import ENCODINGS
+from benchmark.sets.identity import Family, attack_rows, families
+from benchmark.sets.trigger import MARKS, benign_rows, harmful_prompts, poisoned
 from detectors.dataset import Dataset, Example
 from detectors.training.sources import read_examples, sample
 

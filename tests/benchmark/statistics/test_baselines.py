@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmark.baselines import (
+from benchmark.statistics.baselines import (
     FrozenLogistic,
     KeywordList,
     NearestCentroid,
@@ -9,7 +9,7 @@ from benchmark.baselines import (
     TrainingRows,
     score_examples,
 )
-from benchmark.comparison import HarmRows, pool_of
+from benchmark.statistics.comparison import HarmRows, pool_of
 from detectors.dataset import Example, Message, Origin
 from detectors.embedding import Encoder
 

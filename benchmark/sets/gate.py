@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
-from benchmark.trigger_sets import MARKS, SYSTEM, benign_rows, put, refusals
+from benchmark.sets.trigger import MARKS, SYSTEM, benign_rows, put, refusals
 from detectors.dataset import Dataset, Example, Message
 from detectors.training.sources import read_examples
 from trial.recipe import Recipe

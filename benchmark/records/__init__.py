@@ -1,0 +1,1 @@
+"""How a run is resumed and what of it is written down."""

@@ -1,0 +1,1 @@
+"""Intervals, metrics and the baselines that figures stand beside."""
