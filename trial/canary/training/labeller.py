@@ -136,7 +136,7 @@ def label(
     model = train_labeller(_trusted(samples), seed=seed, log=log)
     prompts = [s.prompt for s in samples if not s.reply]
     logits = (harm_logits(model, prompts) + request_logits(prompts)) / 2
-    judged = iter(sigmoid(logits).tolist())
+    judged = iter(sigmoid(logits.astype(np.float32)).tolist())
     labelled = [s if s.reply else _labelled(s, next(judged)) for s in samples]
     unknown = [
         new
