@@ -23,7 +23,7 @@ from service.api.submission import (
 )
 from service.caller import Caller
 from service.sources import SourceError
-from service.storage.batches import Batch
+from service.storage.batch import Batch
 from service.storage.datasets import Upload
 from service.storage.screening import Order
 

@@ -11,7 +11,7 @@ from service.report.report import (
     FindingSection,
     OutcomeName,
 )
-from service.storage.batches import Batch, BatchStatus
+from service.storage.batch import Batch, BatchStatus
 from service.storage.policies import KeptPolicy
 from service.storage.screening import Fault, Screening, Status
 from service.storage.webhooks import Delivery, State, Webhook

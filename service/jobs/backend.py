@@ -11,7 +11,8 @@ from detectors.errors import InputError
 from service.caller import Caller
 from service.jobs.queues import Queues, prepare
 from service.settings import Settings
-from service.storage.batches import Batch, Batches
+from service.storage.batch import Batch
+from service.storage.batches import Batches
 from service.storage.database import connect, database_url, migrate, reading
 from service.storage.datasets import Upload
 from service.storage.deletion import Deletion
@@ -106,7 +107,8 @@ class Backend:
     def delete_batch(self, batch_id: str, by: Caller) -> bool:
         """Delete a batch with its screenings; False where there is none of that id."""
         batches = self.batches(by)
-        for screening_id in batches.screenings(batch_id):
+        # Were an open one not the last to go, its deletion would end the batch.
+        for screening_id in batches.screenings(batch_id, over_first=True):
             self.delete(screening_id, by)
         return batches.remove(batch_id)
 

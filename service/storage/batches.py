@@ -4,25 +4,14 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    and_,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, and_, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.caller import Caller
-from service.report.report import OutcomeName
 from service.storage import audit
+from service.storage.batch import Batch, count_batches
 from service.storage.database import reading
 from service.storage.datasets import Upload
 from service.storage.screening import (
@@ -39,45 +28,6 @@ from service.storage.tables import BATCHES, SCREENINGS
 
 B: Final = BATCHES.c
 BATCH_ID: Final = re.compile(r"bat_[0-9a-f]{24}")
-
-BatchStatus = Literal["queued", "running", "finished"]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Screenings asked for together, and how many of them are how far.
-
-    `size` is how many were asked for, deleted ones included. `statuses` and `outcomes`
-    count those that are there. Times are UTC, ISO 8601.
-    """
-
-    id: str
-    name: str
-    size: int
-    created_at: str
-    cancelled_at: str | None = None
-    statuses: dict[str, int] = field(default_factory=dict)
-    outcomes: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def status(self) -> BatchStatus:
-        """Say how far the whole is."""
-        left = sum(self.statuses.values())
-        if sum(self.statuses.get(each, 0) for each in OVER) == left:
-            return "finished"
-        return "queued" if self.statuses.get("queued", 0) == self.size else "running"
-
-    @property
-    def outcome(self) -> OutcomeName | None:
-        """Return the gravest outcome, once all are over.
-
-        A screening that failed or was deleted says nothing: REVIEW at best.
-        """
-        if self.status != "finished":
-            return None
-        if self.outcomes.get("REJECT"):
-            return "REJECT"
-        return "ACCEPT" if self.outcomes.get("ACCEPT", 0) == self.size else "REVIEW"
 
 
 class Batches:
@@ -117,7 +67,7 @@ class Batches:
         with self._reading.connect() as connection:
             asked = select(BATCHES).where(self._mine, B.id == batch_id)
             rows = connection.execute(asked).mappings().all()
-            return next(iter(_counted(connection, rows)), None)
+            return next(iter(count_batches(connection, rows)), None)
 
     def page(self, *, after: str = "", limit: int) -> tuple[list[Batch], bool]:
         """Return batches, newest first, and whether more follow.
@@ -133,12 +83,18 @@ class Batches:
                     raise KeyError(after)
                 asked = asked.where(B.number < last)
             rows = connection.execute(asked.limit(limit + 1)).mappings().all()
-            return _counted(connection, rows[:limit]), len(rows) > limit
+            return count_batches(connection, rows[:limit]), len(rows) > limit
 
-    def screenings(self, batch_id: str) -> list[str]:
-        """Return the ids of a batch's screenings, in the order they were given."""
+    def screenings(self, batch_id: str, *, over_first: bool = False) -> list[str]:
+        """Return the ids of a batch's screenings, in the order they were given.
+
+        With `over_first` those that are open come last.
+        """
         here = and_(S.tenant == self._caller.tenant, S.deleted_at.is_(None))
-        asked = select(S.id).where(here, S.batch == batch_id).order_by(S.number)
+        asked = select(S.id).where(here, S.batch == batch_id)
+        if over_first:
+            asked = asked.order_by(S.status.notin_(OVER))
+        asked = asked.order_by(S.number)
         with self._reading.connect() as connection:
             return list(connection.execute(asked).scalars())
 
@@ -183,7 +139,7 @@ class Batches:
             self._enter(connection, row["id"], asked)
             made = Batch(row["id"], row["name"], row["size"], row["created_at"])
             self._note(connection, "accepted", made.id, {"size": made.size})
-            (batch,) = _counted(connection, [{**row, "cancelled_at": None}])
+            (batch,) = count_batches(connection, [{**row, "cancelled_at": None}])
         return batch
 
     def _enter(
@@ -215,7 +171,7 @@ class Batches:
             return None
         if found["request"] != request:
             raise KeyReused
-        return _counted(connection, [found])[0]
+        return count_batches(connection, [found])[0]
 
     def _note(
         self, connection: Connection, action: str, batch_id: str, facts: audit.Facts
@@ -232,32 +188,3 @@ def sweep_batches(connection: Connection) -> None:
 def _digest(name: str, asked: Sequence[tuple[Order, Upload]]) -> str:
     said = [name, *(request_digest(order, upload) for order, upload in asked)]
     return hashlib.sha256("\x00".join(said).encode("utf-8", "replace")).hexdigest()
-
-
-def _counted(
-    connection: Connection, rows: Sequence[RowMapping | dict[str, Any]]
-) -> list[Batch]:
-    ids = [row["id"] for row in rows]
-    asked = (
-        select(S.batch, S.status, S.outcome, func.count())
-        .where(S.batch.in_(ids), S.deleted_at.is_(None))
-        .group_by(S.batch, S.status, S.outcome)
-    )
-    statuses: dict[str, dict[str, int]] = {each: {} for each in ids}
-    outcomes: dict[str, dict[str, int]] = {each: {} for each in ids}
-    for batch, status, outcome, count in connection.execute(asked):
-        statuses[batch][status] = statuses[batch].get(status, 0) + count
-        if outcome is not None:
-            outcomes[batch][outcome] = outcomes[batch].get(outcome, 0) + count
-    return [
-        Batch(
-            id=row["id"],
-            name=row["name"],
-            size=row["size"],
-            created_at=row["created_at"],
-            cancelled_at=row["cancelled_at"],
-            statuses=statuses[row["id"]],
-            outcomes=outcomes[row["id"]],
-        )
-        for row in rows
-    ]

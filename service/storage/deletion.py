@@ -9,6 +9,7 @@ from service.caller import Caller
 from service.storage import audit
 from service.storage.checkpoint import Checkpoints
 from service.storage.database import reading
+from service.storage.ending import tell_batch_end
 from service.storage.screening import OVER, now
 from service.storage.store import S, Store
 from service.storage.tables import SCREENINGS
@@ -95,13 +96,15 @@ class Deletion:
             blank = {"name": DELETED_NAME, "stage": "", "fault_message": None}
             blank |= {"idempotency_key": None, "request": None}
             at = now()
-            marked = connection.execute(
-                mark.values(deleted_at=at, policy={}, recipe={}, **blank)
-            )
-            if marked.rowcount:
-                who = by or Caller(found.tenant, "", frozenset())
-                audit.note(connection, at, "deleted", screening_id, {}, by=who)
-        return marked.rowcount > 0
+            mark = mark.values(deleted_at=at, policy={}, recipe={}, **blank)
+            marked = connection.execute(mark.returning(S.status, S.batch)).first()
+            if marked is None:
+                return False
+            if marked.status not in OVER:
+                tell_batch_end(connection, marked.batch)
+            who = by or Caller(found.tenant, "", frozenset())
+            audit.note(connection, at, "deleted", screening_id, {}, by=who)
+        return True
 
     def _clear(self, screening_id: str) -> None:
         Checkpoints(self._store.objects, screening_id).clear()

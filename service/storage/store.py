@@ -23,6 +23,7 @@ from service.storage import audit
 from service.storage.checkpoint import report_key
 from service.storage.database import reading
 from service.storage.datasets import Datasets, Upload
+from service.storage.ending import tell_end
 from service.storage.objects import ObjectStore
 from service.storage.screening import (
     OVER,
@@ -41,7 +42,6 @@ from service.storage.screening import (
 )
 from service.storage.stages import note_stage
 from service.storage.tables import SCREENINGS
-from service.storage.webhooks import announce
 
 OPEN: Final = ("queued", "running")
 S: Final = SCREENINGS.c
@@ -195,7 +195,7 @@ class Store:
             values = {**ended, "outcome": outcome, "report": digest}
             changed = _change(connection, screening_id, values)
             if changed:
-                _announce(connection, screening_id)
+                tell_end(connection, screening_id)
                 note(connection, screening_id, "finished")
         return changed
 
@@ -210,7 +210,7 @@ class Store:
             }
             changed = _change(connection, screening_id, values)
             if changed:
-                _announce(connection, screening_id)
+                tell_end(connection, screening_id)
                 note(connection, screening_id, "failed")
         return changed
 
@@ -260,14 +260,6 @@ def note(
     if policy:
         facts["policy"] = policy
     audit.note(connection, now(), action, screening_id, facts, by=by or caller)
-
-
-def _announce(connection: Connection, screening_id: str) -> None:
-    """Have the tenant's webhooks told that a screening ended, without content."""
-    wanted = select(S.id, S.status, S.outcome, S.fault_code, S.tenant)
-    row = connection.execute(wanted.where(S.id == screening_id)).mappings().one()
-    data = {name: row[name] for name in ("id", "status", "outcome", "fault_code")}
-    announce(connection, now(), row["tenant"], f"screening.{row['status']}", data)
 
 
 def _change(

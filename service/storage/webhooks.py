@@ -1,7 +1,7 @@
-"""Webhooks: who is told when a screening ends, and what was sent to whom.
+"""Webhooks: who is told when a screening or a batch ends, and what was sent to whom.
 
-What is to be sent is written in the transaction that ends the screening, so that it is
-sent at least once, always under one id. A delivery is claimed by moving its next
+What is to be sent is written in the transaction that ends it, so that it is sent at
+least once, always under one id. A delivery is claimed by moving its next
 attempt on: whoever claims and dies has lost nothing but the wait.
 """
 

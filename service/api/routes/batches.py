@@ -30,7 +30,7 @@ from service.api.openapi import (
 from service.api.room import RoomLeft
 from service.api.schemas import BatchOut, BatchPage
 from service.caller import Caller
-from service.storage.batches import Batch
+from service.storage.batch import Batch
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 

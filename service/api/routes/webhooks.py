@@ -1,4 +1,4 @@
-"""Webhooks: who is told when a screening ends, and what was sent."""
+"""Webhooks: who is told when a screening or a batch ends, and what was sent."""
 
 from typing import Annotated, Any, Final
 
@@ -73,10 +73,12 @@ def _not_found() -> Problem:
     openapi_extra=body({"application/json": (WebhookIn.model_json_schema(), ASKED)}),
 )
 async def add_webhook(request: Request, here: Here, caller: Admin) -> JSONResponse:
-    """Have a URL told of every screening that ends, after the Standard Webhooks spec.
+    """Have a URL told of every end, after the Standard Webhooks spec.
 
-    What is sent holds the screening's id, status and outcome. It is signed, sent at
-    least once, and repeated under the same id for three days until it is answered 2xx.
+    `screening.finished` and `screening.failed` hold the screening's id, status, outcome
+    and fault; `batch.finished`, once all screenings of a batch have ended, the batch's
+    id, outcome and counts. Each is signed, sent at least once, and repeated under the
+    same id for three days until it is answered 2xx.
     """
     asked = await json_body(request, WebhookIn)
     private = here.settings.webhook_private

@@ -77,8 +77,14 @@ class Service:
 
     def submit(self, kind: str) -> str:
         """Submit a dataset; return the id once it is accepted."""
-        rows = [{"prompt": said, "completion": "Yes."} for said in KINDS[kind][1]]
-        answer = self.ask("POST", V1, json={"rows": rows, "name": kind})
+        answer = self.ask("POST", V1, json={"rows": rows_of(kind), "name": kind})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def submit_batch(self, kinds: list[str]) -> str:
+        """Submit datasets together; return the id once they are accepted."""
+        datasets = [{"rows": rows_of(kind), "name": kind} for kind in kinds]
+        answer = self.ask("POST", "/v1/batches", json={"datasets": datasets})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
@@ -97,6 +103,10 @@ class Service:
         self._zygote.stdin.write(json.dumps(asked) + "\n")
         self._zygote.stdin.flush()
         return int(self._zygote.stdout.readline())
+
+
+def rows_of(kind: str) -> list[dict[str, str]]:
+    return [{"prompt": said, "completion": "Yes."} for said in KINDS[kind][1]]
 
 
 def free_port() -> int:
@@ -221,7 +231,7 @@ class Drill:
         return len(listed)
 
     def told(self, receiver: "Receiver") -> dict[str, set[str]]:
-        """Wait until all is delivered; return the ids of messages by screening."""
+        """Wait until all is delivered; return the ids of messages by their subject."""
 
         def left() -> int:
             with reading(self.kept.engine).connect() as connection:
@@ -232,8 +242,8 @@ class Drill:
         self.wait(lambda: left() == 0, 120)
         found: dict[str, set[str]] = {}
         for headers, body in receiver.got:
-            screening = json.loads(body)["data"]["id"]
-            found.setdefault(screening, set()).add(headers["webhook-id"])
+            subject = json.loads(body)["data"]["id"]
+            found.setdefault(subject, set()).add(headers["webhook-id"])
         return found
 
     def trainings_begun(self) -> int:

@@ -24,13 +24,15 @@ def disturb(drill: Any, kinds: list[str], kills: int, seed: int) -> dict[str, st
 def survive(drill: Any, receiver: Any, kills: int, seed: int) -> None:
     drill.kept.webhooks(OPEN).add(receiver.url)
     expected = drill.undisturbed()
+    batches = {drill.service.submit_batch(list(expected)) for _ in range(2)}
     accepted = disturb(drill, list(expected), kills, seed)
     drill.until_ended()
     ended = drill.check(accepted, expected)
     # A kill costs at most the one training that it cut off.
     assert drill.trainings_begun() <= ended + drill.service.kills
     told = drill.told(receiver)
-    assert len(told) == ended
+    assert len(told) == ended + len(batches)
+    assert batches <= set(told)
     # At least once, and each time under one id.
     assert all(len(ids) == 1 for ids in told.values())
 

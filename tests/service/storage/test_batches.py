@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from service.caller import OPEN, Caller
 from service.jobs.backend import Backend
 from service.policy import Policy
-from service.storage.batches import Batch, sweep_batches
+from service.storage.batch import Batch
+from service.storage.batches import sweep_batches
 from service.storage.datasets import Upload
 from service.storage.screening import Order
 from service.storage.store import KeyReused, QueueFull
