@@ -4,10 +4,10 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, exists, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from service.caller import Caller
 from service.storage import audit
@@ -48,17 +48,8 @@ class Batches:
         `once` is the digest of an idempotency key. Errors as of `Store.accept`; the
         uploads are gone either way.
         """
-        try:
-            try:
-                return self._accept(name, asked, once)
-            except IntegrityError:  # the same key at the same time: the other was first
-                if not once:
-                    raise
-                return self._accept(name, asked, once)
-        except BaseException:
-            for _, upload in asked:
-                self._store.drop(upload)
-            raise
+        accept = partial(self._accept, name, asked, once)
+        return self._store.in_turn(accept, [upload for _, upload in asked], once)
 
     def find(self, batch_id: str) -> Batch | None:
         """Return a batch with its counts; None where there is none of that id."""

@@ -2,9 +2,10 @@
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -45,6 +46,7 @@ from service.storage.tables import SCREENINGS
 
 OPEN: Final = ("queued", "running")
 S: Final = SCREENINGS.c
+Accepted = TypeVar("Accepted")
 
 
 class QueueFull(Exception):
@@ -103,16 +105,28 @@ class Store:
         returned instead. QueueFull or TenantFull where too many are open, KeyReused
         where the key came with another request. The upload is gone either way.
         """
+        accept = partial(self._accept, order, upload, queue, by, once)
+        return self.in_turn(accept, [upload], once)
+
+    def in_turn(
+        self, accept: Callable[[], Accepted], uploads: Sequence[Upload], once: str
+    ) -> Accepted:
+        """Return what is accepted, when its turn has come; else drop the uploads.
+
+        Where the key `once` came at the same time and was first, `accept` is called
+        again, to find what the other one made.
+        """
         try:
             with self._turn:
                 try:
-                    return self._accept(order, upload, queue, by, once)
-                except IntegrityError:  # the same key at once: the other was first
+                    return accept()
+                except IntegrityError:
                     if not once:
                         raise
-                    return self._accept(order, upload, queue, by, once)
+                    return accept()
         except BaseException:
-            self.drop(upload)
+            for upload in uploads:
+                self.drop(upload)
             raise
 
     def _accept(

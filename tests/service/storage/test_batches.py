@@ -1,6 +1,8 @@
 """Batches on each kind of database, without processes."""
 
 import threading
+import time
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +13,7 @@ from service.caller import OPEN, Caller
 from service.jobs.backend import Backend
 from service.policy import Policy
 from service.storage.batch import Batch
-from service.storage.batches import sweep_batches
+from service.storage.batches import Batches, sweep_batches
 from service.storage.datasets import Upload
 from service.storage.screening import Order
 from service.storage.store import KeyReused, QueueFull
@@ -120,3 +122,44 @@ def test_a_batch_goes_with_its_last_screening(backend: Backend) -> None:
         with backend.engine.begin() as connection:
             sweep_batches(connection)
         assert count(backend, BATCHES) == kept
+
+
+class HeldUp:
+    """A queue that holds every acceptance up, inside its transaction."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.waiting: list[str] = []
+
+    def enqueue(self, connection: object, screening_id: str, tenant: str) -> None:
+        self.waiting.append(screening_id)
+        assert self.let_go.wait(30)
+
+
+def test_acceptances_on_sqlite_wait_for_their_turn_and_not_for_a_lock(
+    backend: Backend, wait: Callable[..., None]
+) -> None:
+    """Who waits for a lock of SQLite sleeps, and those that come later are first."""
+    queue = HeldUp()
+    batches = Batches(backend.store, queue, OPEN)
+    [one], [two], [(order, upload)] = (
+        asked(backend, text) for text in (b"1", b"2", b"3")
+    )
+    store = backend.store
+    acts: list[Callable[[], object]] = [
+        lambda: batches.accept("b", [one]),
+        lambda: batches.accept("b", [two]),
+        lambda: store.accept(order, upload, queue, by=OPEN),
+    ]
+    threads = [threading.Thread(target=act) for act in acts]
+    for thread in threads:
+        thread.start()
+    at_once = 1 if backend.engine.dialect.name == "sqlite" else len(acts)
+    wait(lambda: len(queue.waiting) == at_once)
+    time.sleep(0.3)  # long enough for the others to ask for a connection, if they do
+    held = backend.engine.pool.status()
+    queue.let_go.set()
+    for thread in threads:
+        thread.join()
+    assert f"Current Checked out connections: {at_once}" in held
+    assert count(backend, SCREENINGS) == 3
