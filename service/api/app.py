@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.api.body_limit import BodyLimit
-from service.api.context import Context
+from service.api.context import Context, keep_context
 from service.api.crowd import Crowd
 from service.api.errors_http import add_handlers
 from service.api.observation import Observation, native
@@ -69,7 +69,7 @@ def create_app(
         worker = await to_thread.run_sync(
             _make_worker, backend, load, runner, telemetry
         )
-        app.state.context = Context(
+        context = Context(
             settings,
             policy,
             backend,
@@ -80,10 +80,11 @@ def create_app(
             WrongKeys(settings.wrong_keys_per_minute),
             Sources(settings, backend.store.datasets),
             Estimates(backend.engine),
+            Readiness(backend, settings.ready_seconds),
             Tokens(settings) if settings.oidc_issuer else None,
         )
+        keep_context(app, context)
         telemetry.metrics.add(QueueDepth(backend))
-        app.state.readiness = Readiness(backend, settings.ready_seconds)
         if worker is not None:
             await to_thread.run_sync(worker.start)
         yield

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import CapacityLimiter
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
+from starlette.types import ASGIApp
 
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.rate_limit import RateLimit
+from service.api.readiness import Readiness
 from service.api.schemas import ScreeningOut
 from service.api.streams import Streams
 from service.api.wrong_keys import WrongKeys
@@ -44,6 +46,7 @@ class Context:
     wrong_keys: WrongKeys
     sources: Sources
     estimates: Estimates
+    readiness: Readiness
     tokens: Tokens | None = None
 
     def models(self) -> "Models | None":
@@ -82,9 +85,21 @@ def not_found() -> Problem:
     return Problem(404, "screening_not_found", "There is no screening of that id.")
 
 
-def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
+def keep_context(app: ASGIApp, context: Context) -> None:
+    """Have an app work with a context: every request from now on sees this one."""
+    assert isinstance(app, FastAPI)
+    app.state.context = context
+
+
+def context_of(app: ASGIApp) -> Context:
+    """Return what an app works with; there is none before it has started."""
+    assert isinstance(app, FastAPI)
+    context: Context = app.state.context
     return context
+
+
+def _context(request: Request) -> Context:
+    return context_of(request.app)
 
 
 Here = Annotated[Context, Depends(_context)]

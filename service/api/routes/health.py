@@ -29,12 +29,12 @@ NOT_READY = problem("not_ready", "storage: no answer within 3 seconds")
 
 
 @router.get("/readyz", responses={200: answer(READY, "Ready to work."), 503: NOT_READY})
-async def readyz(request: Request, here: Here) -> ReadyOut:
+async def readyz(here: Here) -> ReadyOut:
     """Say which models are loaded; 503 names what fails.
 
     That is the database, the storage or the models.
     """
-    amiss = await request.app.state.readiness.look()
+    amiss = await here.readiness.look()
     try:
         models = here.models()
     except Problem as error:

@@ -9,9 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
+from service.api.context import context_of, keep_context
 from service.caller import SCOPES, Caller, Scope
 from service.models import Models
-from service.oidc import IdentityUnavailable
+from service.oidc import IdentityUnavailable, Tokens
 from service.settings import Settings
 from service.storage.audit import events
 from service.storage.database import reading
@@ -39,7 +40,7 @@ def key(guarded: TestClient) -> Callable[..., dict[str, str]]:
     """Return a function that makes the headers of a tenant with scopes."""
 
     def make(tenant: str, *scopes: Scope) -> dict[str, str]:
-        keys = guarded.app.state.context.backend.keys  # type: ignore[attr-defined]
+        keys = context_of(guarded.app).backend.keys
         return {
             "Authorization": f"Bearer {keys.create(tenant, 'k', frozenset(scopes))[1]}"
         }
@@ -108,7 +109,7 @@ def test_no_route_shows_a_tenant_what_is_anothers(
     screening = finished(guarded, mine, row, wait)
     added = guarded.post("/v1/policies", json={"name": "strict"}, headers=mine)
     assert added.json()["reference"] == POLICY
-    backend = guarded.app.state.context.backend  # type: ignore[attr-defined]
+    backend = context_of(guarded.app).backend
     webhook = backend.webhooks(Caller("mine")).add("https://hooks.example.com/")
     asked = {"datasets": [{"rows": [row("BAD")]}]}
     batch = guarded.post("/v1/batches", json=asked, headers=mine).json()
@@ -165,7 +166,7 @@ def test_a_scope_opens_only_what_it_is_for(
 def test_a_key_that_is_given_counts_where_none_is_asked_for(
     client: TestClient, row: Any, wait: Callable[..., None]
 ) -> None:
-    keys = client.app.state.context.backend.keys  # type: ignore[attr-defined]
+    keys = context_of(client.app).backend.keys
     text = keys.create("acme", "k", frozenset(SCOPES))[1]
     headers = {"Authorization": f"Bearer {text}"}
     screening = finished(client, headers, row, wait)
@@ -186,7 +187,7 @@ def test_the_record_names_the_key_and_no_log_shows_it(
     screening = finished(guarded, headers, row, wait)
     guarded.delete(f"{V1}/{screening}", headers=headers)
     secret = headers["Authorization"].split("_", 2)[2]
-    backend = guarded.app.state.context.backend  # type: ignore[attr-defined]
+    backend = context_of(guarded.app).backend
     with reading(backend.engine).connect() as connection:
         said = events(connection, screening)
     name = headers["Authorization"].split("_")[1]
@@ -200,19 +201,19 @@ def test_the_record_names_the_key_and_no_log_shows_it(
     assert secret not in json.dumps([str(each) for each in said])
 
 
-def test_a_token_of_the_provider_is_as_good_as_a_key(
-    guarded: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class FakeTokens:
+def test_a_token_of_the_provider_is_as_good_as_a_key(guarded: TestClient) -> None:
+    class FakeTokens(Tokens):
+        def __init__(self) -> None:
+            """Ask no provider."""
+
         def find(self, text: str) -> Caller | None:
             if text == "down.down.down":
                 raise IdentityUnavailable
             good = text == "good.good.good"
             return Caller("acme", "o:1", frozenset({"read"})) if good else None
 
-    context = guarded.app.state.context  # type: ignore[attr-defined]
-    changed = dataclasses.replace(context, tokens=FakeTokens())
-    monkeypatch.setattr(guarded.app.state, "context", changed)  # type: ignore[attr-defined]
+    context = context_of(guarded.app)
+    keep_context(guarded.app, dataclasses.replace(context, tokens=FakeTokens()))
 
     def ask(text: str, method: str = "GET") -> Any:
         headers = {"Authorization": f"Bearer {text}"}
@@ -229,7 +230,7 @@ def test_a_token_of_the_provider_is_as_good_as_a_key(
 def test_a_key_ends_while_the_service_runs(guarded: TestClient, key: Any) -> None:
     headers = key("mine", "read")
     assert guarded.get(V1, headers=headers).status_code == 200
-    keys = guarded.app.state.context.backend.keys  # type: ignore[attr-defined]
+    keys = context_of(guarded.app).backend.keys
     keys.revoke(keys.every("mine")[0].id)
     assert keys.every("mine")[0].ended(datetime.now(UTC))
     assert guarded.get(V1, headers=headers).status_code == 401

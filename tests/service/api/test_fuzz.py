@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from service.api.app import create_app
+from service.api.context import context_of
 from service.caller import SCOPES
 from service.models import Models
 from service.outbound import check_url
@@ -73,7 +74,7 @@ def served(
     thread.start()
     wait(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
-    key = app.state.context.backend.keys.create("acme", "k", frozenset(SCOPES))[1]
+    key = context_of(app).backend.keys.create("acme", "k", frozenset(SCOPES))[1]
     headers = {"Authorization": f"Bearer {key}"}
     yield Served(f"http://127.0.0.1:{port}", headers, app.openapi())
     server.should_exit = True

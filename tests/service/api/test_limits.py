@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from service.api import room, wrong_keys
 from service.api.app import create_app
+from service.api.context import context_of
 from service.api.errors_http import Problem
 from service.api.rate_limit import MAX_NAMES, RateLimit
 from service.api.wrong_keys import WrongKeys
@@ -86,8 +87,8 @@ def test_an_address_with_many_wrong_keys_is_not_listened_to(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = serve(auth="keys", wrong_keys_per_minute=3, queues=())
-    keys: Keys = client.app.state.context.backend.keys  # type: ignore[attr-defined]
-    known, fresh = (keys.create("acme", "k", SCOPES)[1] for _ in range(2))
+    keys = context_of(client.app).backend.keys
+    known, fresh = (keys.create("acme", "k", frozenset(SCOPES))[1] for _ in range(2))
     assert client.get(V1, headers=bearer(known)).status_code == 200
     for _ in range(3):
         assert client.get(V1, headers=bearer(BAD)).status_code == 401
@@ -146,7 +147,7 @@ def test_buckets_take_bounded_memory() -> None:
 def test_a_tenant_has_so_many_streams(serve: Serve, row: Any, wait: Wait) -> None:
     client = serve(max_streams_per_tenant=1, queues=())
     links = client.post(V1, json={"rows": [row()]}).json()["links"]
-    streams = client.app.state.context.streams  # type: ignore[attr-defined]
+    streams = context_of(client.app).streams
     said: list[Any] = []
     reader = threading.Thread(target=lambda: said.append(client.get(links["events"])))
     reader.start()
@@ -186,8 +187,8 @@ def test_requests_beyond_those_at_work_are_refused_unread(
 
 
 def keyed(client: TestClient, tenant: str) -> dict[str, str]:
-    keys: Keys = client.app.state.context.backend.keys  # type: ignore[attr-defined]
-    return bearer(keys.create(tenant, "k", SCOPES)[1])
+    keys = context_of(client.app).backend.keys
+    return bearer(keys.create(tenant, "k", frozenset(SCOPES))[1])
 
 
 def test_a_tenant_that_has_enough_open_is_told_so_before_its_upload_is_read(

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
+from service.api.context import context_of
 from service.caller import SCOPES
 from service.models import Models
 from service.settings import Settings
@@ -81,7 +82,7 @@ def test_a_digest_names_nothing_of_another_tenants(
     client: TestClient, wait: Callable[..., None]
 ) -> None:
     finish(client, wait, client.post(V1, json={"url": URL}))
-    keys = client.app.state.context.backend.keys  # type: ignore[attr-defined]
+    keys = context_of(client.app).backend.keys
     other = keys.create("other", "k", frozenset(SCOPES))[1]
     named = {"sha256": hashlib.sha256(LINE * 20).hexdigest()}
     headers = {"Authorization": f"Bearer {other}"}

@@ -1,5 +1,6 @@
 """/readyz names what fails: database, storage or models."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.api import readiness
 from service.api.app import create_app
-from service.jobs.backend import Backend
+from service.api.context import context_of, keep_context
 from service.models import Models
 from service.settings import Settings
 from service.storage.objects import ObjectStore
@@ -52,10 +53,9 @@ def test_a_storage_that_fails_is_named(
 
     monkeypatch.setattr(ObjectStore, "probe", broken)
     # The check is bound when the app is made: a new one, as a restart would have it.
-    quick.app.state.readiness = readiness.Readiness(  # type: ignore[attr-defined]
-        quick.app.state.context.backend,  # type: ignore[attr-defined]
-        0.3,
-    )
+    context = context_of(quick.app)
+    anew = readiness.Readiness(context.backend, 0.3)
+    keep_context(quick.app, dataclasses.replace(context, readiness=anew))
     assert amiss(quick) == {"storage": "failed: PermissionError"}
 
 
@@ -74,7 +74,7 @@ def test_what_hangs_is_not_waited_for(
     quick: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    checks = quick.app.state.readiness._checks  # type: ignore[attr-defined]
+    checks = context_of(quick.app).readiness._checks
     monkeypatch.setitem(checks, "storage", lambda: release.wait(20) and None)
     began = time.monotonic()
     said = [amiss(quick) for _ in range(6)]  # more than there are threads for it
@@ -89,9 +89,9 @@ def test_every_part_that_fails_is_named(
     def away(*_: object) -> Any:
         raise OperationalError("secret", {}, Exception())
 
-    checks = quick.app.state.readiness._checks  # type: ignore[attr-defined]
+    checks = context_of(quick.app).readiness._checks
     monkeypatch.setitem(checks, "database", away)
-    context = quick.app.state.context  # type: ignore[attr-defined]
+    context = context_of(quick.app)
     monkeypatch.setattr(context.worker, "models", None)
     monkeypatch.setattr(context.worker, "fault", "weights are missing")
     assert amiss(quick) == {
@@ -104,12 +104,10 @@ def test_every_part_that_fails_is_named(
 def test_an_answer_stands_a_while(settings: Settings, models: Models) -> None:
     asked = settings.model_copy(update={"queues": ()})
     with TestClient(create_app(asked, load=lambda: models)) as client:
-        backend: Backend = client.app.state.context.backend  # type: ignore[attr-defined]
         client.get("/readyz")
         counted: list[int] = []
-        checks = client.app.state.readiness._checks  # type: ignore[attr-defined]
+        checks = context_of(client.app).readiness._checks
         checks["storage"] = lambda: counted.append(1)
         for _ in range(5):
             client.get("/readyz")
-        assert backend is not None
         assert counted == []
