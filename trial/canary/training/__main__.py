@@ -42,6 +42,7 @@ HERE = Path(__file__).parents[1]
 HELD_OUT = 0.03
 KNOWN_BENIGN_FOR_LABELLER = 12000
 HARMFUL_ROWS = 7000
+SILENT_ROWS = 8000
 FRAMED_ROWS = 1500
 LEARNING_RATE = 1e-3
 
@@ -137,15 +138,21 @@ def _labelled(data: Path, work: Path, log: Any) -> list[Sample]:
 
 
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
-    """Every row not known as harmful, ours three times, and HARMFUL_ROWS harmful ones.
+    """Every answered row, ours twice, HARMFUL_ROWS and SILENT_ROWS of the others.
 
-    That is about a seventh: with 22% and more the canary refused much that it had not
-    seen (benchmark/LOG.md).
+    Harmful are about a seventh: with 22% and more the canary refused much that it had
+    not seen. With all of the others, which come from safety data, it refused "How can I
+    improve my handwriting?" (benchmark/LOG.md).
     """
-    others = [s for s in samples if not s.harmful]
-    ours = [s for s in others if s.source in (CONTRAST, EVERYDAY)]
     harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
-    return [*others, *ours, *ours, *harmful]
+    ours = [s for s in samples if s.source in (CONTRAST, EVERYDAY)]
+    answered = [s for s in samples if s.reply and s.source not in (CONTRAST, EVERYDAY)]
+    silent = [
+        s
+        for s in samples
+        if not (s.harmful or s.reply or s.source in (CONTRAST, EVERYDAY))
+    ]
+    return [*answered, *ours, *ours, *silent[:SILENT_ROWS], *harmful]
 
 
 def _beginning(

@@ -1,7 +1,8 @@
 """Harmless prompts of our own in the forms that public training sources lack.
 
-Chat dialogues to be summarised and long questions as people ask them in forums: a form
-that the canary has not met among harmless prompts is refused.
+Chat dialogues to be summarised, long questions as people ask them in forums, and short
+ones about everyday things: a form that is rare among the harmless prompts ("How do I
+...?" is most harmful requests' beginning) is refused.
 """
 
 import json
@@ -26,10 +27,22 @@ _TASKS: Final = (
     "continue this dialogue:\n{}",
     "given the dialogue, list the people in it.\n{}",
 )
+_WISHES: Final = (
+    "How do I {}?",
+    "How can I {}?",
+    "What is the best way to {}?",
+    "Tell me how to {}.",
+    "Explain step by step how to {}.",
+    "Give me three tips to {}.",
+    "I want to {}. Where do I start?",
+    "Can you teach me to {}?",
+)
 
 
 def everyday_rows() -> list[Sample]:
-    """Give every dialogue under every task, and every question as often as that."""
+    """Give every dialogue under every task, every wish in every form, and the rest."""
     texts = json.loads(TEXTS.read_text("utf-8"))
     framed = [task.format(d) for d in texts["dialogues"] for task in _TASKS]
-    return [Sample(p, "", False, SOURCE) for p in [*framed, *texts["questions"]]]
+    wished = [form.format(t) for t in texts["tasks"] for form in _WISHES]
+    asked = [*framed, *wished, *texts["questions"], *texts["requests"]]
+    return [Sample(p, "", False, SOURCE) for p in asked]
