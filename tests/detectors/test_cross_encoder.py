@@ -15,6 +15,7 @@ from detectors.cross_encoder import (
     encode_pair,
     load_cross_encoder,
 )
+from detectors.embedding import supports_bf16
 from detectors.errors import DigestMismatch, ModelError
 from detectors.training.cross import ALPHA, RANK, Trainee, train_adapter
 from detectors.training.harm_rows import HarmRow
@@ -69,8 +70,11 @@ def test_the_merged_adapter_says_what_the_trained_one_said(
 
 def test_a_pair_is_judged_alike_alone_and_among_others(reader: CrossEncoder) -> None:
     together = reader.logits(PAIRS * 3)
+    rounding = 0.005 if supports_bf16(torch.device("cpu")) else 1e-5
+    assert np.ptp(together[:, 0]) > 20 * rounding
     for i, pair in enumerate(PAIRS):
-        np.testing.assert_allclose(reader.logits([pair])[0], together[i], atol=1e-5)
+        alone = reader.logits([pair])[0]
+        np.testing.assert_allclose(alone, together[i], atol=rounding)
     assert reader.logits([]).shape == (0, len(OUTPUTS))
 
 
