@@ -8,7 +8,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from detectors import embedding
-from detectors.embedding import Encoder, Windows, load_encoder
+from detectors.embedding import Encoder, Windows, load_encoder, supports_bf16
 from detectors.errors import DigestMismatch, ModelError
 
 SHORT = ["How do I bake bread?", "", "   ", "The train leaves at nine.", "é\ud800!\x00"]
@@ -65,7 +65,10 @@ def test_a_vector_does_not_depend_on_its_batch_companions() -> None:
     together = load_encoder().encode(texts)
     alone = load_encoder()
     apart = np.concatenate([alone.encode([text]) for text in reversed(texts)])[::-1]
-    assert np.abs(together - apart).max() < 1e-5
+    # With AMX few rows and many are multiplied by different kernels: bf16 rounding.
+    rounding = 1e-3 if supports_bf16(torch.device("cpu")) else 1e-5
+    assert np.abs(together - apart).max() < rounding
+    assert np.abs(together[0] - together[1]).max() > 20 * rounding
 
 
 def test_bf16_stays_close_to_full_precision() -> None:
