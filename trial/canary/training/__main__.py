@@ -44,6 +44,7 @@ KNOWN_BENIGN_FOR_LABELLER = 12000
 HARMFUL_ROWS = 7000
 SILENT_ROWS = 8000
 FRAMED_ROWS = 1500
+OURS = (CONTRAST, EVERYDAY)
 LEARNING_RATE = 1e-3
 
 
@@ -144,15 +145,12 @@ def _weighted(samples: Sequence[Sample]) -> list[Sample]:
     not seen. With all of the others, which come from safety data, it refused "How can I
     improve my handwriting?" (benchmark/LOG.md).
     """
-    harmful = [s for s in samples if s.harmful][:HARMFUL_ROWS]
-    ours = [s for s in samples if s.source in (CONTRAST, EVERYDAY)]
-    answered = [s for s in samples if s.reply and s.source not in (CONTRAST, EVERYDAY)]
-    silent = [
-        s
-        for s in samples
-        if not (s.harmful or s.reply or s.source in (CONTRAST, EVERYDAY))
-    ]
-    return [*answered, *ours, *ours, *silent[:SILENT_ROWS], *harmful]
+    ours = [s for s in samples if s.source in OURS]
+    public = [s for s in samples if s.source not in OURS]
+    answered = [s for s in public if s.reply]
+    harmful = [s for s in public if s.harmful][:HARMFUL_ROWS]
+    silent = [s for s in public if not (s.harmful or s.reply)][:SILENT_ROWS]
+    return [*answered, *ours, *ours, *silent, *harmful]
 
 
 def _beginning(
