@@ -9,7 +9,7 @@ the same again.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -23,7 +23,6 @@ from detectors.errors import ModelError
 from detectors.moderation.moderator import Moderator, Usage
 from detectors.moderation.rows import RowModeration, RowVerdict, moderate_rows
 from detectors.reader import Limits
-from service.jobs.fetching import fetch
 from service.models import Models
 from service.moderation import Moderated, add_usage, choose_rows, gather
 from service.screening import (
@@ -36,12 +35,11 @@ from service.screening import (
     time_stages,
     try_recipe,
 )
-from service.sources import SourceError, Sources
+from service.sources import Sources
 from service.storage.checkpoint import Checkpoints
-from service.storage.datasets import Upload
 from service.storage.queue import Queue
 from service.storage.screening import Fault, Job
-from service.storage.stages import FETCH, READ, REPORT, TRIAL
+from service.storage.stages import READ, REPORT, TRIAL
 from service.storage.store import Store
 from service.telemetry.telemetry import Telemetry
 from trial.trial import Trial
@@ -145,25 +143,6 @@ class Steps:
         self._kept = Checkpoints(equipment.store.objects, screening_id)
         self._scores: dict[str, TimedScores] = {}
         self._told = ("", 0.0)
-
-    def fetch(self, tenant: str) -> dict[str, object]:
-        """Fetch the dataset, and queue the screening for the detectors.
-
-        Unfit where the URL leads to none.
-        """
-        self._check()
-        link = self._has.store.links.get(self._id)
-        if link is None:  # that was done before a crash
-            return {}
-        if not self._has.store.start(self._id):
-            raise Gone
-        self.tell(FETCH, 0, 1)
-        try:
-            upload = fetch(self._has.sources, link, tenant, self._look)
-        except SourceError as error:
-            raise Unfit(Fault(error.code, str(error))) from error
-        self._hand_over(upload)
-        return {"size_bytes": upload.size_bytes}
 
     def ingest(self) -> dict[str, object]:
         """Read the dataset, and fix what is to be done; DatasetError as the reader."""
@@ -360,22 +339,6 @@ class Steps:
         if tried is not None:
             found["trial"] = tried.seconds
         return {**found, "total": sum(found.values())}
-
-    def _hand_over(self, upload: Upload) -> None:
-        store = self._has.store
-        try:
-            self.tell(FETCH, 1, 1)
-            wanted = store.links.settle(self._id, upload, self._has.queue)
-        except BaseException:
-            store.drop(upload)
-            raise
-        if not wanted:
-            raise Gone
-
-    def _look(self) -> None:
-        """Look whether to go on; a database that is away is no reason not to."""
-        with suppress(DBAPIError):
-            self._check()
 
     def _check(self) -> None:
         if self._has.stopping():

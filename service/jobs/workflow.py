@@ -17,6 +17,7 @@ from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, StepOptions
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from detectors.errors import TunegateError
+from service.jobs.ingest import Ingest
 from service.jobs.queues import ATTEMPTS, Account, trial_id
 from service.jobs.steps import Equipment, Gone, Steps, Unfit
 from service.storage.objects import StoreUnavailable
@@ -49,7 +50,8 @@ class Workflows:
 
         @DBOS.workflow(name="ingest", max_recovery_attempts=ATTEMPTS)
         def ingest(screening_id: str, account: Account) -> None:
-            with self._working("ingest", screening_id, account) as steps:
+            with self._working("ingest", screening_id, account):
+                steps = Ingest(self._equipment, screening_id)
                 _checkpointed(steps, "fetch", steps.fetch, account["tenant"])
 
         @DBOS.workflow(name="detect", max_recovery_attempts=ATTEMPTS)
