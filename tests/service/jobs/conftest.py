@@ -292,7 +292,7 @@ class Drill:
     def check(self, accepted: dict[str, str], expected: dict[str, Any]) -> int:
         """Every accepted screening ended once, as undisturbed; return how many did."""
         with reading(self.kept.engine).connect() as connection:
-            asked = select(SCREENINGS.c.id, SCREENINGS.c.name)
+            asked = select(SCREENINGS.c.id, SCREENINGS.c.name, SCREENINGS.c.source)
             listed = connection.execute(asked).all()
             events = select(AUDIT_EVENTS.c.subject, AUDIT_EVENTS.c.action)
             said = connection.execute(events.order_by(AUDIT_EVENTS.c.number)).all()
@@ -300,6 +300,7 @@ class Drill:
         for row in listed:  # those too whose 202 was lost with the process
             of_it = [action for id_, action in said if id_ == row.id]
             assert of_it == ["accepted", "finished"], row.id
+            assert row.source is None, row.id
             report = self.verdict(row.id)
             assert report["decision"]["outcome"] == KINDS[row.name][0]
             assert report == expected[row.name], row.id
