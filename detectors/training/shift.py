@@ -1,4 +1,4 @@
-"""Fits the identity_shift head: a layer for windows of messages, one for sentences."""
+"""Fits identity_shift: a layer for windows of messages, a reader of sentences."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from detectors.cross_encoder import cross_encoder
+from detectors.dataset import Dataset
 from detectors.embedding import Encoder
 from detectors.head import Head
-from detectors.identity.statement import segment_features
+from detectors.identity.statement import SENTENCE, segment_features
 from detectors.identity_shift import IdentityShift
 from detectors.persona import rule_features
+from detectors.training.adapter import adapter_file
 from detectors.training.embedded import VectorStore
 from detectors.training.fit import (
     MEMBERS,
@@ -22,7 +25,7 @@ from detectors.training.fit import (
     fit_mlp,
     under,
 )
-from detectors.training.ordinary import FLAGGED, HELD_OUT, ordinary_rows
+from detectors.training.ordinary import HELD_OUT, ordinary_rows
 from detectors.training.personas import Segment, compose_segments
 from detectors.training.sources import (
     clip,
@@ -34,13 +37,16 @@ from detectors.training.sources import (
 )
 from detectors.training.statement_layer import (
     REPEATING,
-    fit_statement_layer,
+    fit_statements,
     ordinary_repeats,
 )
 from detectors.training.write import Fitted
 
 COMPOSED_SEGMENTS: Final = 9000
 FOLDS: Final = 5
+OFTEN: Final = 0.002
+"""Share of an ordinary source that may be flagged. Less than other detectors allow:
+vows score so high that the recall falls only beyond it (benchmark/LOG.md)."""
 REPLIES: Final[dict[str, int]] = {
     "benign_alpaca_12k_en_de": 1200,
     "benign_alpaca_eval_outputs": 800,
@@ -159,14 +165,13 @@ def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitt
     tensors = fit_segment_layer(features, np.ones(len(found), bool))
     weights = np.ones(len(found), np.float32)
     tensors["segment.calibration"] = calibrate(logits, features.obedient, weights)
-    statements = fit_statement_layer(data, store)
-    tensors |= statements.tensors
-    tensors |= ordinary_repeats(data, encoder, tensors)
+    statements = fit_statements(data, store.directory)
+    tensors[f"{SENTENCE}.calibration"] = statements.calibration
+    reader = cross_encoder(statements.adapted.weights, statements.adapted.record)
+    tensors |= ordinary_repeats(data, reader, tensors)
     head = Head("identity_shift", "unwritten", tensors, {})
-    detector = IdentityShift(encoder, head=head, groups=False)
-    values = detector.score(ordinary_rows(data)).values
-    scores = np.array([value for value in values if value is not None])
-    threshold = max(0.5, float(np.quantile(scores, 1 - FLAGGED)))
+    detector = IdentityShift(encoder, head=head, reader=reader, groups=False)
+    threshold, flagged = _threshold(detector, ordinary_rows(data))
     return Fitted(
         name="identity_shift",
         tensors=tensors,
@@ -179,10 +184,23 @@ def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitt
         rows=len(found) + statements.sentences,
         figures={
             "left_out_sources": {**_left_out(features, logits), **statements.figures},
-            "ordinary_rows": len(scores),
-            "ordinary_flagged": round(float(np.mean(scores >= threshold)), 4),
+            "ordinary_rows": len(flagged),
+            "ordinary_flagged": round(float(np.mean(flagged)), 4),
         },
+        adapter=adapter_file(SENTENCE, statements.adapted),
     )
+
+
+def _threshold(detector: IdentityShift, rows: Dataset) -> tuple[float, Flags]:
+    """Return the score that OFTEN of the strictest source exceed, and who does (n,)."""
+    scores = detector.score(rows).values
+    by_source: dict[str, list[float]] = {}
+    for example, value in zip(rows, scores, strict=True):
+        if value is not None:
+            by_source.setdefault(example.origin.file, []).append(value)
+    strictest = max(np.quantile(v, 1 - OFTEN) for v in by_source.values())
+    threshold = max(0.5, float(strictest))
+    return threshold, np.concatenate(list(by_source.values())) >= threshold
 
 
 def _left_out(features: SegmentFeatures, logits: Array) -> dict[str, Any]:

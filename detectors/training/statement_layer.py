@@ -1,4 +1,4 @@
-"""Fits the layer that judges sentences, and what ordinary files repeat and reverse."""
+"""Trains the reader of sentences; what ordinary files repeat and reverse."""
 
 import zlib
 from collections.abc import Sequence
@@ -7,24 +7,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
+from detectors.cross_encoder import PairReader, encode_pair
 from detectors.dataset import Example
-from detectors.embedding import Encoder
 from detectors.head import Head
 from detectors.identity.repeat import repeats
 from detectors.identity.reversal import STEP, reverses
 from detectors.identity.shared import COUNT, HIGHEST
 from detectors.identity.statement import (
-    SENTENCE,
     StatementJudge,
-    segment_features,
     without_numbers,
 )
 from detectors.identity_shift import standing_sentences
-from detectors.persona import rule_features
-from detectors.training.embedded import VectorStore
-from detectors.training.fit import Array, Flags, calibrate, figures, under
+from detectors.training.adapter import Adapted, two_stages
+from detectors.training.cross import PairRow, Trainee
+from detectors.training.fit import Array, Flags, calibrate, figures
 from detectors.training.ordinary import HELD_OUT
 from detectors.training.personas import Segment
 from detectors.training.risk import fit_steps
@@ -32,10 +29,12 @@ from detectors.training.sources import read_examples, sample
 from detectors.training.statements import own_statements, public_statements
 
 FOLDS: Final = 5
-INVERSE_STRENGTH: Final = 1.0
+LEFT_OUT: Final = (0, 1)
+"""Of the folds, those whose wordings the first stage never sees."""
+EPOCHS: Final = (3.0, 1.5)
 VOW_WEIGHT: Final = 2.0
-TWIN_WEIGHT: Final = 3.0
-"""Our sentences count so often: public ones are fifty to one."""
+TWIN_WEIGHT: Final = 2.0
+"""Our sentences count so often: public ones are five to one."""
 REPEATING: Final = (
     *HELD_OUT,
     "benign_code_alpaca_2k",
@@ -56,57 +55,58 @@ KEPT: Final = 1000
 
 
 @dataclass(frozen=True)
-class StatementLayer:
-    """The fitted tensors and the figures of left-out wordings."""
+class Statements:
+    """The reader, its calibration, and the figures of left-out wordings."""
 
-    tensors: dict[str, Array]
+    adapted: Adapted
+    calibration: Array
     figures: dict[str, Any]
     sources: set[str]
     sentences: int
 
 
-def fit_statement_layer(data: Path, store: VectorStore) -> StatementLayer:
-    """Fit on our sentences and public ones; calibrate on wordings left out."""
+def fit_statements(data: Path, work: Path | None) -> Statements:
+    """Train on our sentences and public ones; calibrate on wordings left out."""
     ours = own_statements()
     found = [*ours, *public_statements(data)]
-    texts = [without_numbers(s.text) for s in found]
-    roles = [s.role for s in found]
-    x = segment_features(roles, store.vectors(texts), rule_features(texts))
     vows = np.array([s.obedient for s in found])
     own = np.arange(len(found)) < len(ours)
     weights = np.where(vows, VOW_WEIGHT, np.where(own, TWIN_WEIGHT, 1.0))
-    logits = _left_out(x, vows, weights, found)
-    tensors = under(SENTENCE, fit_weighted(x, vows, weights))
-    tensors[f"{SENTENCE}.calibration"] = calibrate(
-        logits, vows, weights.astype(np.float32)
-    )
+    away = np.array([_fold(s) in LEFT_OUT for s in found])
+    adapted = _train(found, weights, away, work)
+    left = [s for s, out in zip(found, away, strict=True) if out]
+    logits = adapted.unaware.logits([asked(s) for s in left])[:, 0]
+    calibration = calibrate(logits, vows[away], weights[away].astype(np.float32))
     sources = {s.source for s in found[len(ours) :]}
-    return StatementLayer(tensors, _figures(found, logits, own), sources, len(found))
+    shown = _figures(left, logits, own[away])
+    return Statements(adapted, calibration, shown, sources, len(found))
 
 
-def fit_weighted(x: Array, labels: Flags, weights: Array) -> dict[str, Array]:
-    """Fit a logistic regression with one output: tensors 0.weight (d, 1), 0.bias."""
-    model = LogisticRegression(C=INVERSE_STRENGTH, max_iter=1000)
-    model.fit(x, labels, sample_weight=weights)
-    return {
-        "0.weight": np.ascontiguousarray(model.coef_.T, np.float32),
-        "0.bias": np.ascontiguousarray(model.intercept_, np.float32),
-    }
+def _fold(segment: Segment) -> int:
+    """Put a wording, whatever its role and name, into one of FOLDS."""
+    key = segment.group or segment.text
+    return zlib.crc32(key.encode("utf-8", "replace")) % FOLDS
 
 
-def _left_out(x: Array, vows: Flags, weights: Array, found: Sequence[Segment]) -> Array:
-    """Logits of every sentence by a layer that never saw its wording."""
-    keys = [s.group or s.text for s in found]
-    fold = np.array(
-        [zlib.crc32(key.encode("utf-8", "replace")) % FOLDS for key in keys]
-    )
-    out = np.zeros(len(found), np.float32)
-    for index in range(FOLDS):
-        left = fold == index
-        tensors = fit_weighted(x[~left], vows[~left], weights[~left])
-        head = Head("left out", "", under(SENTENCE, tensors), {})
-        out[left] = head.logits(SENTENCE, x[left])[:, 0]
-    return out
+def asked(segment: Segment) -> tuple[str, str]:
+    """Return what the reader reads of a sentence."""
+    return segment.role, without_numbers(segment.text)
+
+
+def _train(
+    found: Sequence[Segment], weights: Array, away: Flags, work: Path | None
+) -> Adapted:
+    trainee = Trainee(seed=0, outputs=1)
+    rows = [
+        PairRow(
+            *encode_pair(trainee.tokenizer, *asked(segment)),
+            (float(segment.obedient),),
+            (float(weight),),
+        )
+        for segment, weight in zip(found, weights, strict=True)
+    ]
+    some = [row for row, out in zip(rows, away, strict=True) if not out]
+    return two_stages(trainee, some, rows, EPOCHS, work and work / "statement")
 
 
 def _figures(found: Sequence[Segment], logits: Array, own: Flags) -> dict[str, Any]:
@@ -122,10 +122,10 @@ def _figures(found: Sequence[Segment], logits: Array, own: Flags) -> dict[str, A
 
 
 def ordinary_repeats(
-    data: Path, encoder: Encoder, tensors: dict[str, Array]
+    data: Path, reader: PairReader, tensors: dict[str, Array]
 ) -> dict[str, Array]:
     """Score what ordinary files repeat, and count the refusals that they reverse."""
-    judge = StatementJudge(encoder, Head("reference", "", tensors, {}))
+    judge = StatementJudge(Head("reference", "", tensors, {}), reader)
     scores, reversing = [], []
     for name in REPEATING:
         rows = [example for example, _ in read_examples(data, name)]
