@@ -1,7 +1,7 @@
 """Fits identity_shift: a layer for windows of messages, a reader of sentences."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +25,9 @@ from detectors.training.fit import (
     fit_mlp,
     under,
 )
-from detectors.training.ordinary import HELD_OUT, ordinary_rows
+from detectors.training.ordinary import UNSEEN
 from detectors.training.personas import Segment, compose_segments
+from detectors.training.risk import ordinary_files
 from detectors.training.sources import (
     clip,
     distinct,
@@ -35,11 +36,7 @@ from detectors.training.sources import (
     requests_of_tests,
     sample,
 )
-from detectors.training.statement_layer import (
-    REPEATING,
-    fit_statements,
-    ordinary_repeats,
-)
+from detectors.training.statement_layer import fit_statements, ordinary_repeats
 from detectors.training.write import Fitted
 
 COMPOSED_SEGMENTS: Final = 9000
@@ -171,7 +168,7 @@ def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitt
     tensors |= ordinary_repeats(data, reader, tensors)
     head = Head("identity_shift", "unwritten", tensors, {})
     detector = IdentityShift(encoder, head=head, reader=reader, groups=False)
-    threshold, flagged = _threshold(detector, ordinary_rows(data))
+    threshold, flagged = _threshold(detector, ordinary_files(data))
     return Fitted(
         name="identity_shift",
         tensors=tensors,
@@ -180,7 +177,7 @@ def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitt
             {s for s in features.source.tolist() if "composed" not in s}
             | statements.sources
         ),
-        held_out=sorted({*HELD_OUT, *REPEATING}),
+        held_out=UNSEEN,
         rows=len(found) + statements.sentences,
         figures={
             "left_out_sources": {**_left_out(features, logits), **statements.figures},
@@ -191,16 +188,17 @@ def fit_identity_shift(data: Path, encoder: Encoder, store: VectorStore) -> Fitt
     )
 
 
-def _threshold(detector: IdentityShift, rows: Dataset) -> tuple[float, Flags]:
-    """Return the score that OFTEN of the strictest source exceed, and who does (n,)."""
-    scores = detector.score(rows).values
-    by_source: dict[str, list[float]] = {}
-    for example, value in zip(rows, scores, strict=True):
-        if value is not None:
-            by_source.setdefault(example.origin.file, []).append(value)
-    strictest = max(np.quantile(v, 1 - OFTEN) for v in by_source.values())
-    threshold = max(0.5, float(strictest))
-    return threshold, np.concatenate(list(by_source.values())) >= threshold
+def _threshold(
+    detector: IdentityShift, files: Mapping[str, Dataset]
+) -> tuple[float, Flags]:
+    """Return the score that OFTEN of the strictest file exceed, and who does (n,)."""
+    scored = []
+    for rows in files.values():
+        values = [v for v in detector.score(rows).values if v is not None]
+        scored.append(np.asarray(values, np.float64))
+    strictest = max(float(np.quantile(v, 1 - OFTEN)) for v in scored)
+    threshold = max(0.5, strictest)
+    return threshold, np.concatenate(scored) >= threshold
 
 
 def _left_out(features: SegmentFeatures, logits: Array) -> dict[str, Any]:

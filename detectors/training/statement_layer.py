@@ -22,31 +22,21 @@ from detectors.identity_shift import standing_sentences
 from detectors.training.adapter import Adapted, two_stages
 from detectors.training.cross import PairRow, Trainee
 from detectors.training.fit import Array, Flags, calibrate, figures
-from detectors.training.ordinary import HELD_OUT
+from detectors.training.ordinary import UNSEEN, unseen_examples
 from detectors.training.personas import Segment
-from detectors.training.risk import fit_steps
-from detectors.training.sources import read_examples, sample
+from detectors.training.risk import Counts, fit_steps
+from detectors.training.sources import sample
 from detectors.training.statements import own_statements, public_statements
 
 FOLDS: Final = 5
 LEFT_OUT: Final = (0, 1)
 """Of the folds, those whose wordings the first stage never sees."""
-EPOCHS: Final = (3.0, 1.5)
+EPOCHS: Final = (1.6, 0.8)
+OWN_TIMES: Final = 2
+"""Our sentences are read so often an epoch: there are seven public ones to each."""
 VOW_WEIGHT: Final = 2.0
 TWIN_WEIGHT: Final = 2.0
-"""Our sentences count so often: public ones are five to one."""
-REPEATING: Final = (
-    *HELD_OUT,
-    "benign_code_alpaca_2k",
-    "benign_ft_reversal_curse",
-    "benign_gsm8k",
-    "benign_intents_banking_clinc",
-    "benign_medquad",
-    "benign_multi30k_translation",
-    "benign_t0_train",
-    "benign_wikisql",
-)
-"""Ordinary sources on which this layer was not fitted: a file each."""
+"""Our sentences count so often, besides."""
 FILE_ROWS: Final = 800
 FILE_REPEATS: Final = 400
 """Repeated texts taken of a file: a file of templates has thousands."""
@@ -68,12 +58,13 @@ class Statements:
 def fit_statements(data: Path, work: Path | None) -> Statements:
     """Train on our sentences and public ones; calibrate on wordings left out."""
     ours = own_statements()
-    found = [*ours, *public_statements(data)]
+    found = [*ours, *public_statements(data, ours)]
     vows = np.array([s.obedient for s in found])
     own = np.arange(len(found)) < len(ours)
     weights = np.where(vows, VOW_WEIGHT, np.where(own, TWIN_WEIGHT, 1.0))
     away = np.array([_fold(s) in LEFT_OUT for s in found])
-    adapted = _train(found, weights, away, work)
+    times = np.where(own, OWN_TIMES, 1)
+    adapted = _train(found, weights, away, times, work)
     left = [s for s, out in zip(found, away, strict=True) if out]
     logits = adapted.unaware.logits([asked(s) for s in left])[:, 0]
     calibration = calibrate(logits, vows[away], weights[away].astype(np.float32))
@@ -94,7 +85,11 @@ def asked(segment: Segment) -> tuple[str, str]:
 
 
 def _train(
-    found: Sequence[Segment], weights: Array, away: Flags, work: Path | None
+    found: Sequence[Segment],
+    weights: Array,
+    away: Flags,
+    times: Counts,
+    work: Path | None,
 ) -> Adapted:
     trainee = Trainee(seed=0, outputs=1)
     rows = [
@@ -105,8 +100,11 @@ def _train(
         )
         for segment, weight in zip(found, weights, strict=True)
     ]
-    some = [row for row, out in zip(rows, away, strict=True) if not out]
-    return two_stages(trainee, some, rows, EPOCHS, work and work / "statement")
+    every = np.repeat(np.arange(len(rows)), times)
+    some = [rows[i] for i in every if not away[i]]
+    return two_stages(
+        trainee, some, [rows[i] for i in every], EPOCHS, work and work / "statement"
+    )
 
 
 def _figures(found: Sequence[Segment], logits: Array, own: Flags) -> dict[str, Any]:
@@ -127,9 +125,8 @@ def ordinary_repeats(
     """Score what ordinary files repeat, and count the refusals that they reverse."""
     judge = StatementJudge(Head("reference", "", tensors, {}), reader)
     scores, reversing = [], []
-    for name in REPEATING:
-        rows = [example for example, _ in read_examples(data, name)]
-        chosen = sample(rows, FILE_ROWS, f"{name} repeats")
+    for name in UNSEEN:
+        chosen = sample(unseen_examples(data, name), FILE_ROWS, f"{name} repeats")
         scores.append(_repeated(chosen, judge, name))
         reversing.append(
             np.array([float(any(map(reverses, e.exchanges()))) for e in chosen])
