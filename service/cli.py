@@ -81,7 +81,9 @@ def parser() -> argparse.ArgumentParser:
         "worker", help="work on queues of a service, without HTTP"
     )
     worker.add_argument(
-        "--queues", metavar="NAMES", help="detect, trial or both (default: setting)"
+        "--queues",
+        metavar="NAMES",
+        help="of ingest, detect and trial, by commas (default: setting)",
     )
     worker.set_defaults(run=run_worker)
     add_commands(commands)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 
 from service.storage.database import reading
 from service.storage.screening import Screening, now
-from service.storage.stages import READ, Lap, laps_of, seconds_between
+from service.storage.stages import FETCH, READ, Lap, laps_of, seconds_between
 from service.storage.store import S
 from service.storage.tables import SCREENINGS
 
@@ -49,7 +49,8 @@ def seconds_left(standing: Standing, history: Sequence[Laps]) -> float | None:
     near = sorted(history, key=lambda laps: _distance(laps, rows))[:NEAREST]
     if not near:
         return None
-    later = [s for s in near[0] if s not in standing.laps and s != standing.stage]
+    over = {*standing.laps, standing.stage, FETCH}  # not all datasets are fetched
+    later = [stage for stage in near[0] if stage not in over]
     ahead = sum(_expected(stage, near, rows) or 0.0 for stage in later)
     return ahead + _present(standing, _expected(standing.stage, near, rows))
 

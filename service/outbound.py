@@ -9,6 +9,7 @@ each address on the way here.
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,6 +36,10 @@ MAX_URL_CHARS: Final = 2_000
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
 """Returns the addresses of a host name; OSError where it has none."""
+
+
+class NoAddress(InputError):
+    """The host of a URL has no address, or nobody answers who would know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,12 @@ def resolve_host(host: str, port: int) -> Sequence[str]:
     return [str(each[4][0]).split("%")[0] for each in found]
 
 
+def read_address(host: str, port: int) -> Sequence[str]:
+    """Return the address that a host is written as; OSError of a name. Asks nobody."""
+    found = socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)
+    return [str(each[4][0]).split("%")[0] for each in found]
+
+
 def check_url(
     url: str,
     *,
@@ -79,8 +90,9 @@ def check_url(
 ) -> Target:
     """Return where a URL leads; InputError where we do not go there.
 
-    `private` lets addresses of our own network through, and plain HTTP with them: for
-    tests, and for operators whose receivers are inside.
+    NoAddress where its host has none, maybe just now. `private` lets addresses of our
+    own network through, and plain HTTP with them: for tests, and for operators whose
+    receivers are inside.
     """
     allowed = (*schemes, "http") if private else tuple(schemes)
     parsed = _parse(url, allowed)
@@ -88,12 +100,23 @@ def check_url(
     try:
         found = list(dict.fromkeys(resolve(parsed.host, port)))
     except (OSError, UnicodeError) as error:
-        raise InputError("url: its host has no address") from error
+        raise NoAddress("url: its host has no address") from error
     if not found:
-        raise InputError("url: its host has no address")
+        raise NoAddress("url: its host has no address")
     if not private and not all(map(is_public, found)):
         raise InputError("url: its host is not on the public internet")
     return Target(parsed, found[0])
+
+
+def check_unasked(
+    url: str, *, private: bool = False, schemes: Sequence[str] = ("https",)
+) -> None:
+    """Raise InputError as `check_url` where that needs no question to anyone.
+
+    What a name leads to is looked at when it is called.
+    """
+    with suppress(NoAddress):
+        check_url(url, private=private, schemes=schemes, resolve=read_address)
 
 
 def _parse(url: str, schemes: Sequence[str]) -> httpx.URL:

@@ -11,8 +11,10 @@ from detectors.errors import InputError
 from detectors.reader import Limits
 from trial.recipe import CANARY
 
-QUEUES: Final = ("detect", "trial")
-"""The kinds of work, each a queue: detectors, and trials (on a GPU if there is one)."""
+INGEST: Final = "ingest"
+QUEUES: Final = (INGEST, "detect", "trial")
+"""The kinds of work, each a queue: datasets that are to be fetched, detectors, and
+trials (on a GPU if there is one)."""
 
 SOURCE: Final = re.compile(
     r"https?://([a-z0-9.:-]+/(\S*/)?)?|(s3|gs|gcs|az|abfs)://[^/\s]+/(\S*/)?"
@@ -73,9 +75,10 @@ class Settings(BaseSettings):
     encryption_keys: SecretStr = Field(
         default=SecretStr(""),
         description="Keys of 32 bytes in base64, by commas: the first encrypts "
-        "uploads, checkpoints and reports, each decrypts; not set: in the clear.",
+        "uploads, checkpoints, reports and URLs that are still to be fetched, each "
+        "decrypts; not set: in the clear.",
     )
-    queues: tuple[Literal["detect", "trial"], ...] = Field(
+    queues: tuple[Literal["ingest", "detect", "trial"], ...] = Field(
         default=QUEUES,
         description="Work that this process does (JSON list); [] is HTTP alone.",
     )
@@ -185,7 +188,9 @@ class Settings(BaseSettings):
         description="Days after which one that ended is deleted; 0: no.",
     )
     timeout_seconds: float = Field(
-        default=0.0, ge=0, description="Longest screening, from its start; 0: no limit."
+        default=0.0,
+        ge=0,
+        description="Longest screening, from its start, a fetch apart; 0: no limit.",
     )
     lease_seconds: float = Field(
         default=15.0,
@@ -204,7 +209,14 @@ class Settings(BaseSettings):
         "Buckets are read with the service's own rights. []: no URLs.",
     )
     fetch_seconds: float = Field(
-        default=300.0, gt=0, description="Longest fetch of a dataset by URL."
+        default=300.0,
+        gt=0,
+        description="Longest fetch of a dataset by URL, its repetitions included.",
+    )
+    fetch_at_once: int = Field(
+        default=8,
+        ge=1,
+        description="Datasets that one process fetches at once.",
     )
     fetch_private: bool = Field(
         default=False, description="Fetch from addresses of our own network, too."

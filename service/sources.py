@@ -15,21 +15,38 @@ from urllib.parse import unquote
 import anyio
 import fsspec
 import httpx
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CancelScope, to_thread
 
 from detectors.errors import InputError
-from service.outbound import MAX_URL_CHARS, Resolve, Target, check_url, resolve_host
+from service.outbound import (
+    MAX_URL_CHARS,
+    NoAddress,
+    Resolve,
+    Target,
+    check_unasked,
+    check_url,
+    resolve_host,
+)
 from service.settings import Settings
 from service.storage.datasets import BLOCK_BYTES, Datasets, Incoming, Upload
+from service.storage.disk import free_bytes
 from service.storage.objects import EXTRAS
 
 MAX_REDIRECTS: Final = 5
 MOVED: Final = (301, 302, 303, 307, 308)
+PASSING: Final = (408, 425, 429, 500, 502, 503, 504)
+"""Answers of a server that may answer otherwise a little later."""
+
 WEB: Final = ("https", "http")
+LASTING: Final = (FileNotFoundError, PermissionError, IsADirectoryError)
+"""What a bucket's client raises where another try would do no better."""
+
 QUIET_SECONDS: Final = 30.0
 """Longest silence of a server; the whole has `fetch_seconds`."""
 
-AT_ONCE: Final = 8
+WAITS: Final = (1.0, 4.0, 16.0)
+"""Seconds between one try and the next."""
+
 HEADERS: Final = {
     "User-Agent": "tunegate-fetch/1",
     "Accept-Encoding": "identity",  # its bytes are what is screened, as they are
@@ -37,18 +54,21 @@ HEADERS: Final = {
 
 
 class SourceError(InputError):
-    """A URL leads to no dataset that could be fetched."""
+    """A URL leads to no dataset that could be fetched.
 
+    `code` is for machines; `passing`, where another try may do.
+    """
 
-class SourcesBusy(Exception):
-    """As many datasets are being fetched as may be at once."""
+    def __init__(
+        self, said: str, code: str = "source_unavailable", *, passing: bool = False
+    ) -> None:
+        super().__init__(said)
+        self.code = code
+        self.passing = passing
 
 
 class Sources:
-    """Fetches datasets for tenants; made once for each app.
-
-    `resolve` and `transport` replace the network.
-    """
+    """Fetches datasets for tenants. `resolve` and `transport` replace the network."""
 
     def __init__(
         self,
@@ -57,41 +77,52 @@ class Sources:
         *,
         resolve: Resolve = resolve_host,
         transport: httpx.AsyncBaseTransport | None = None,
+        waits: Sequence[float] = WAITS,
     ) -> None:
         self._settings = settings
         self._datasets = datasets
         self._resolve = resolve
         self._transport = transport
-        self._limiter = CapacityLimiter(AT_ONCE)
+        self._waits = waits
 
     async def fetch(self, url: str, tenant: str) -> Upload:
-        """Store what a URL leads to, bounded in bytes and seconds.
+        """Store what a URL leads to, bounded in bytes, disk and seconds.
 
-        InputError where the URL may not be asked, SourceError where it leads nowhere
-        or to too much, SourcesBusy where as many are fetched as may be.
+        What may pass is tried again within those seconds. SourceError where the URL may
+        not be asked, leads nowhere or to too much.
         """
         seconds = self._settings.fetch_seconds
         try:
-            self._limiter.acquire_on_behalf_of_nowait(token := object())
-        except anyio.WouldBlock as error:
-            raise SourcesBusy from error
-        try:
             with anyio.fail_after(seconds):
-                return await self._store(url, tenant)
+                return await self._try(url, tenant)
+        except SourceError:
+            raise
+        except InputError as error:
+            raise SourceError(str(error), "source_refused") from error
         except TimeoutError as error:
-            said = f"url: it took longer than {seconds:g} seconds"
-            raise SourceError(said) from error
-        finally:
-            self._limiter.release_on_behalf_of(token)
+            said = f"url: it took longer than {seconds:g} seconds: send the file itself"
+            raise SourceError(said, "source_timeout") from error
+
+    async def _try(self, url: str, tenant: str) -> Upload:
+        for wait in self._waits:
+            try:
+                return await self._store(url, tenant)
+            except SourceError as error:
+                if not error.passing:
+                    raise
+            await anyio.sleep(wait)
+        return await self._store(url, tenant)
 
     async def _store(self, url: str, tenant: str) -> Upload:
         web = check_source(url, self._settings.fetch_sources, tenant) in WEB
+        self._check_room()
         incoming = await to_thread.run_sync(self._datasets.incoming)
         try:
             found = self._web(url, tenant) if web else _bucket(url, self._most)
             async with aclosing(found) as blocks:
                 async for block in blocks:
                     self._bound(incoming.size_bytes + len(block))
+                    self._check_room()
                     await to_thread.run_sync(incoming.write, block)
             return await to_thread.run_sync(incoming.close)
         except BaseException:
@@ -111,7 +142,7 @@ class Sources:
                     async for block in answer.aiter_raw(BLOCK_BYTES):
                         yield block
                     return
-        raise SourceError(f"url: more than {MAX_REDIRECTS} redirects")
+        raise SourceError(f"url: more than {MAX_REDIRECTS} redirects: name the last")
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -124,19 +155,31 @@ class Sources:
     async def _look_at(self, url: str) -> Target:
         private = self._settings.fetch_private
         look = partial(check_url, private=private, schemes=WEB, resolve=self._resolve)
-        return await to_thread.run_sync(look, url, abandon_on_cancel=True)
+        try:
+            return await to_thread.run_sync(look, url, abandon_on_cancel=True)
+        except NoAddress as error:
+            raise SourceError(f"{error}: check it", passing=True) from error
 
     def _check(self, answer: httpx.Response) -> None:
         if answer.status_code != 200:
-            raise SourceError(f"url: its server answered {answer.status_code}")
+            passing = answer.status_code in PASSING
+            hint = "submit again later" if passing else "check it, or make a new one"
+            said = f"url: its server answered {answer.status_code}: {hint}"
+            raise SourceError(said, passing=passing)
         length = answer.headers.get("content-length", "")
         if length.isdecimal():
             self._bound(int(length[:20]))
 
     def _bound(self, size_bytes: int) -> None:
         if size_bytes > self._most:
-            said = f"url: the dataset is over {self._most} bytes"
-            raise SourceError(said)
+            raise _too_large(self._most)
+
+    def _check_room(self) -> None:
+        least = self._settings.min_free_bytes
+        folders = (self._settings.data_dir, self._datasets.folder)
+        if least and free_bytes(*folders) < least:
+            said = "The service is short of disk: submit again later."
+            raise SourceError(said, "disk_full", passing=True)
 
     @property
     def _most(self) -> int:
@@ -159,6 +202,12 @@ def check_source(url: str, allowed: Sequence[str], tenant: str) -> str:
             "TUNEGATE_FETCH_SOURCES"
         )
     return scheme.lower()
+
+
+def check_link(url: str, settings: Settings, tenant: str) -> None:
+    """Refuse a URL that need not be asked to be refused: InputError."""
+    if check_source(url, settings.fetch_sources, tenant) in WEB:
+        check_unasked(url, private=settings.fetch_private, schemes=WEB)
 
 
 def _odd(rest: str) -> bool:
@@ -186,7 +235,7 @@ async def _answer(
             await answer.aclose()
     except httpx.HTTPError as error:
         said = f"url: its server could not be read ({type(error).__name__})"
-        raise SourceError(said) from error
+        raise SourceError(f"{said}: submit again later", passing=True) from error
 
 
 async def _bucket(url: str, most: int) -> AsyncGenerator[bytes, None]:
@@ -200,8 +249,9 @@ async def _bucket(url: str, most: int) -> AsyncGenerator[bytes, None]:
     except InputError:
         raise
     except Exception as error:  # each client has errors of its own
-        said = f"url: it could not be read ({type(error).__name__})"
-        raise SourceError(said) from error
+        said = f"url: it could not be read ({type(error).__name__}): check it"
+        passing = not isinstance(error, LASTING)
+        raise SourceError(said, passing=passing) from error
 
 
 def _open(url: str, most: int) -> Any:
@@ -215,8 +265,13 @@ def _open(url: str, most: int) -> Any:
         hint = f"needs pip install 'tunegate[{extra}]'" if extra else "is not known"
         raise InputError(f"url: {scheme}:// {hint}") from error
     if (found.size(path) or 0) > most:
-        raise SourceError(f"url: the dataset is over {most} bytes")
+        raise _too_large(most)
     return found.open(path, "rb")
+
+
+def _too_large(most: int) -> SourceError:
+    said = f"url: the dataset is over {most} bytes: split it"
+    return SourceError(said, "source_too_large")
 
 
 async def _abort(incoming: Incoming) -> None:

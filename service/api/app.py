@@ -35,7 +35,6 @@ from service.moderator import check_moderator
 from service.oidc import Tokens
 from service.policy import load_policy
 from service.settings import Settings
-from service.sources import Sources
 from service.telemetry.queue_depth import QueueDepth
 from service.telemetry.telemetry import Telemetry, make_telemetry
 
@@ -78,7 +77,6 @@ def create_app(
             RateLimit(settings.requests_per_minute),
             Streams(settings.max_streams_per_tenant, telemetry.metrics),
             WrongKeys(settings.wrong_keys_per_minute),
-            Sources(settings, backend.store.datasets),
             Estimates(backend.engine),
             Readiness(backend, settings.ready_seconds),
             Tokens(settings) if settings.oidc_issuer else None,
@@ -133,4 +131,7 @@ def _make_worker(
         return None
     from service.jobs.worker_command import make_worker
 
-    return make_worker(backend, load=load, runner=runner, telemetry=telemetry)
+    scans = bool(backend.settings.scan_max_rows)
+    return make_worker(
+        backend, load=load, runner=runner, telemetry=telemetry, scans=scans
+    )

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-import anyio
-from anyio import CancelScope, to_thread
+from anyio import to_thread
 from fastapi import Request
 
 from detectors.errors import InputError
@@ -22,15 +21,14 @@ from service.api.submission import (
     treatment_of,
 )
 from service.caller import Caller
-from service.sources import SourceError
 from service.storage.batch import Batch
-from service.storage.datasets import Upload
+from service.storage.datasets import Given
 from service.storage.screening import Order
 
 NAME: Final = "batch"
 """Of a batch that was given none."""
 
-Asked = Sequence[tuple[Order, Upload]]
+Asked = Sequence[tuple[Order, Given]]
 
 
 async def submit_batch(request: Request, here: Context, caller: Caller) -> Batch:
@@ -45,9 +43,9 @@ async def submit_batch(request: Request, here: Context, caller: Caller) -> Batch
     if len(asked.datasets) > most:
         raise Problem(422, "invalid_request", f"datasets: at most {most} of them")
     treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
-    uploads = await _obtain_all(here, asked.datasets, caller)
+    given = await to_thread.run_sync(_obtain_all, here, asked.datasets, caller)
     orders = [treatment.order(dataset_name(each)) for each in asked.datasets]
-    ready = list(zip(orders, uploads, strict=True))
+    ready = list(zip(orders, given, strict=True))
     name = safe_name(asked.name)
     return await to_thread.run_sync(_queue, here, name, ready, caller, once)
 
@@ -57,40 +55,32 @@ def most_datasets(here: Context) -> int:
     return min(here.settings.batch_max_datasets, here.settings.max_queued + 1)
 
 
-async def _obtain_all(
+def _obtain_all(
     here: Context, asked: Sequence[DatasetIn], caller: Caller
-) -> list[Upload]:
-    """Return every dataset in the store; those of URLs have the time of one together.
+) -> list[Given]:
+    """Return every dataset, in the store or to be fetched.
 
     Where one cannot be had, the error names its place and the others are removed.
     """
-    found: list[Upload] = []
+    found: list[Given] = []
     try:
-        with anyio.fail_after(here.settings.fetch_seconds):
-            for each in asked:
-                found.append(await obtain(here, each, caller))
+        for each in asked:
+            found.append(obtain(here, each, caller))
         return found
     except BaseException as error:
-        with CancelScope(shield=True):
-            await to_thread.run_sync(_discard, here, found)
+        for given in found:
+            here.backend.store.datasets.discard(given)
         raise _placed(error, f"datasets.{len(found)}") from error
 
 
 def _placed(error: BaseException, place: str) -> BaseException:
     """Say which dataset an error is about."""
-    if isinstance(error, TimeoutError):
-        return SourceError(f"{place}: not fetched in time, with those before it")
     if isinstance(error, InputError):
         return type(error)(f"{place}: {error}")
     if isinstance(error, Problem):
         detail = f"{place}: {error.detail}"
         return Problem(error.status_code, error.code, detail, headers=error.headers)
     return error
-
-
-def _discard(here: Context, uploads: Sequence[Upload]) -> None:
-    for upload in uploads:
-        here.backend.store.datasets.discard(upload)
 
 
 def _queue_files(here: Context, form: UploadForm, caller: Caller, once: str) -> Batch:

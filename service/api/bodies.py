@@ -110,7 +110,8 @@ class DatasetIn(Incoming):
         default="",
         min_length=1,
         max_length=MAX_URL_CHARS,
-        description="Where to fetch a file, of what `TUNEGATE_FETCH_SOURCES` allows.",
+        description="Where to fetch a file, of what `TUNEGATE_FETCH_SOURCES` allows; "
+        "forgotten once that is done.",
     )
     sha256: str = Field(
         default="",

@@ -19,7 +19,6 @@ from service.jobs.backend import Backend
 from service.oidc import Tokens
 from service.policy import Policy
 from service.settings import Settings
-from service.sources import Sources
 from service.storage.screening import Screening
 
 if TYPE_CHECKING:  # they import torch
@@ -44,7 +43,6 @@ class Context:
     rates: RateLimit
     streams: Streams
     wrong_keys: WrongKeys
-    sources: Sources
     estimates: Estimates
     readiness: Readiness
     tokens: Tokens | None = None
@@ -54,7 +52,7 @@ class Context:
 
         None in a process that needs none.
         """
-        if self.worker is None:
+        if self.worker is None or not self.worker.has_models:
             return None
         if self.worker.models is not None:
             return self.worker.models

@@ -34,6 +34,14 @@ SCREENING: Final = {
         "events": f"{HERE}/events",
     },
 }
+FETCHING: Final = {
+    **SCREENING,
+    "name": "reviews.jsonl",
+    "status": "running",
+    "progress": {"stage": "fetch", "done": 0, "total": 1, "seconds_left": 41.5},
+    "outcome": None,
+    "finished_at": None,
+}
 QUEUED: Final = {**SCREENING, "status": "queued", "outcome": None, "finished_at": None}
 CANCELLED: Final = {
     **SCREENING,

@@ -1,7 +1,5 @@
 """Room: before a body is read, whether there is a place in the queue, and disk."""
 
-import shutil
-from pathlib import Path
 from typing import Annotated, Final
 
 from anyio import to_thread
@@ -10,6 +8,7 @@ from fastapi import Depends, Request
 from service.api.auth import Submitter
 from service.api.context import Context, Here
 from service.api.errors_http import Problem
+from service.storage.disk import free_bytes
 
 RETRY_SECONDS: Final = "60"
 
@@ -31,13 +30,7 @@ async def room_left(request: Request, here: Here, caller: Submitter) -> None:
 
 def _free_bytes(here: Context) -> int:
     """Return what is free on the fullest of the disks that are written to."""
-    local = here.backend.store.objects.folder
-    folders = [here.settings.data_dir, *([] if local is None else [local])]
-    return min(shutil.disk_usage(_existing(each)).free for each in folders)
-
-
-def _existing(folder: Path) -> Path:
-    return next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    return free_bytes(here.settings.data_dir, here.backend.store.objects.folder)
 
 
 RoomLeft = Annotated[None, Depends(room_left)]

@@ -112,7 +112,7 @@ class DeliveryPage(BaseModel):
 class FaultOut(BaseModel):
     """Why a screening failed."""
 
-    code: str
+    code: str = Field(description="Stable, for machines.")
     message: str
 
     @classmethod
@@ -124,7 +124,9 @@ class FaultOut(BaseModel):
 class ProgressOut(BaseModel):
     """How far a running screening is."""
 
-    stage: str
+    stage: str = Field(
+        description="`fetch` of a URL, `read`, each detector, the trial's, `report`."
+    )
     done: int
     total: int
     seconds_left: float | None = Field(

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -15,12 +14,12 @@ from fastapi import Request
 
 from service.api.bodies import DatasetIn, ScreeningIn, TreatmentIn
 from service.api.context import Context
-from service.api.errors_http import RETRY_SECONDS, Problem
+from service.api.errors_http import Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
 from service.caller import Caller
 from service.policy import Policy, parse_policy
-from service.sources import SourcesBusy
-from service.storage.datasets import Upload
+from service.sources import check_link
+from service.storage.datasets import Given, Link
 from service.storage.policies import REFERENCE
 from service.storage.screening import Order, Screening
 from service.storage.store import KeyReused
@@ -39,9 +38,9 @@ async def submit(request: Request, here: Context, caller: Caller) -> Screening:
             return await to_thread.run_sync(_queue_upload, here, form, caller, once)
     asked = await json_body(request, ScreeningIn)
     treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
-    upload = await obtain(here, asked, caller)
+    given = await to_thread.run_sync(obtain, here, asked, caller)
     order = treatment.order(dataset_name(asked))
-    return await to_thread.run_sync(_queue, here, caller, order, upload, once)
+    return await to_thread.run_sync(_queue, here, caller, order, given, once)
 
 
 async def admit(request: Request) -> str:
@@ -116,29 +115,20 @@ def choose_policy(
     return found.policy
 
 
-async def obtain(here: Context, asked: DatasetIn, caller: Caller) -> Upload:
-    """Return the dataset that was given, named or is to be fetched, in the store."""
+def obtain(here: Context, asked: DatasetIn, caller: Caller) -> Given:
+    """Return the dataset that was given or named, in the store, or what to fetch."""
     if asked.url:
-        return await _fetch(here, asked.url, caller)
+        check_link(asked.url, here.settings, caller.tenant)
+        return Link(asked.url)
     if asked.sha256:
-        holdings = here.backend.holdings(caller)
-        found = await to_thread.run_sync(holdings.dataset, asked.sha256)
+        found = here.backend.holdings(caller).dataset(asked.sha256)
         if found is None:
             said = "sha256: no screening of yours holds such a dataset"
             raise Problem(422, "unknown_dataset", said)
         return found
     datasets = here.backend.store.datasets
     rows = BytesIO(json.dumps(asked.rows).encode("ascii"))
-    return await to_thread.run_sync(partial(datasets.receive, rows, form="rows"))
-
-
-async def _fetch(here: Context, url: str, caller: Caller) -> Upload:
-    try:
-        return await here.sources.fetch(url, caller.tenant)
-    except SourcesBusy as error:
-        said = "As many datasets are being fetched as may be: try again later."
-        retry = {"Retry-After": RETRY_SECONDS}
-        raise Problem(503, "fetches_busy", said, headers=retry) from error
+    return datasets.receive(rows, form="rows")
 
 
 def dataset_name(asked: DatasetIn) -> str:
@@ -156,10 +146,10 @@ def _queue_upload(
 
 
 def _queue(
-    here: Context, caller: Caller, order: Order, upload: Upload, once: str
+    here: Context, caller: Caller, order: Order, given: Given, once: str
 ) -> Screening:
     with refusals():
-        return here.backend.accept(order, upload, caller, once=once)
+        return here.backend.accept(order, given, caller, once=once)
 
 
 @contextmanager

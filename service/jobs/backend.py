@@ -14,7 +14,7 @@ from service.settings import Settings
 from service.storage.batch import Batch
 from service.storage.batches import Batches
 from service.storage.database import connect, database_url, migrate, reading
-from service.storage.datasets import Upload
+from service.storage.datasets import Given
 from service.storage.deletion import Deletion
 from service.storage.holdings import Holdings
 from service.storage.keys import Keys
@@ -66,19 +66,19 @@ class Backend:
         return Batches(self.store, self.queues, caller)
 
     def accept(
-        self, order: Order, upload: Upload, by: Caller, *, once: str = ""
+        self, order: Order, given: Given, by: Caller, *, once: str = ""
     ) -> Screening:
         """List and queue a screening; QueueFull or TenantFull where too many are.
 
         What was accepted under the idempotency key `once` before is returned instead;
         KeyReused where that was something else.
         """
-        screening = self.store.accept(order, upload, self.queues, by=by, once=once)
+        screening = self.store.accept(order, given, self.queues, by=by, once=once)
         self.deletion.trim(self.settings.max_kept, by.tenant)
         return screening
 
     def accept_batch(
-        self, name: str, asked: Sequence[tuple[Order, Upload]], by: Caller, once: str
+        self, name: str, asked: Sequence[tuple[Order, Given]], by: Caller, once: str
     ) -> Batch:
         """List and queue many screenings as one batch; errors as of `accept`."""
         batch = self.batches(by).accept(name, asked, once=once)
@@ -149,10 +149,12 @@ def open_backend(settings: Settings) -> Backend:
     queues.register(
         poll_seconds=settings.poll_seconds,
         each_tenant=settings.max_running_per_tenant,
+        fetches=settings.fetch_at_once,
     )
     store = Store(
         engine,
         objects,
+        seal=seal,
         max_open=settings.max_queued,
         max_each=settings.max_queued_per_tenant,
     )

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy import Connection, Engine, String, column, func, select, table
 
-from service.settings import QUEUES
+from service.settings import INGEST, QUEUES
 from service.telemetry.origin import REQUEST_ID, origin
 from service.telemetry.tracing import traceparent
 
@@ -41,8 +41,20 @@ def trial_id(screening_id: str) -> str:
     return f"{screening_id}.trial"
 
 
+def ingest_id(screening_id: str) -> str:
+    """Return the id of the workflow that fetches the dataset of a screening."""
+    return f"{screening_id}.ingest"
+
+
+def workflow_ids(screening_ids: Sequence[str]) -> dict[str, str]:
+    """Return the ids of every workflow there may be, each with its screening's."""
+    found = {id_: id_ for id_ in screening_ids}
+    found |= {trial_id(id_): id_ for id_ in screening_ids}
+    return found | {ingest_id(id_): id_ for id_ in screening_ids}
+
+
 class Queues:
-    """The two queues, seen from outside: to put in, to take out, to ask about."""
+    """The queues, seen from outside: to put in, to take out, to ask about."""
 
     def __init__(self, engine: Engine, *, timeout_seconds: float = 0.0) -> None:
         self._timeout_seconds = timeout_seconds
@@ -53,15 +65,18 @@ class Queues:
             lazy=True,
         )
 
-    def register(self, *, poll_seconds: float, each_tenant: int = 0) -> None:
+    def register(
+        self, *, poll_seconds: float, each_tenant: int = 0, fetches: int = 1
+    ) -> None:
         """List the queues; each process works on one screening of each at a time.
 
-        All processes together work on at most `each_tenant` of a tenant's; 0: no limit.
+        Of those that are fetched, which is mostly waiting, it is `fetches`. All
+        processes together work on at most `each_tenant` of a tenant's; 0: no limit.
         """
         for name in QUEUES:
             self._client.register_queue(
                 name,
-                worker_concurrency=1,
+                worker_concurrency=fetches if name == INGEST else 1,
                 partition_concurrency=each_tenant or None,
                 polling_interval_sec=poll_seconds,
                 on_conflict="always_update",
@@ -70,19 +85,23 @@ class Queues:
     def enqueue(self, connection: Connection, screening_id: str, tenant: str) -> None:
         """Queue a screening for the detectors, in the caller's transaction."""
         limit = self._timeout_seconds
-        options = {"workflow_timeout": limit} if limit else {}
+        options = _options("detect", screening_id, tenant)
+        if limit:
+            options["workflow_timeout"] = limit
         self._client.enqueue_in_transaction(
-            connection,
-            {
-                "workflow_name": "detect",
-                "queue_name": "detect",
-                "workflow_id": screening_id,
-                "app_version": WORKFLOW_VERSION,
-                "queue_partition_key": tenant,
-                **options,  # type: ignore[typeddict-item]  # an optional key of it
-            },
-            screening_id,
-            account(tenant),
+            connection, options, screening_id, account(tenant)
+        )
+
+    def enqueue_ingest(
+        self, connection: Connection, screening_id: str, tenant: str
+    ) -> None:
+        """Queue a screening whose dataset is to be fetched first, likewise.
+
+        That has a time limit of its own.
+        """
+        options = _options(INGEST, ingest_id(screening_id), tenant)
+        self._client.enqueue_in_transaction(
+            connection, options, screening_id, account(tenant)
         )
 
     def depth(self, connection: Connection) -> dict[tuple[str, str], int]:
@@ -105,28 +124,37 @@ class Queues:
 
     def cancel(self, screening_id: str) -> None:
         """Stop what is done to a screening: its workflow starts no further step."""
-        self._client.cancel_workflows([screening_id, trial_id(screening_id)])
+        self._client.cancel_workflows(list(workflow_ids([screening_id])))
 
     def forget(self, screening_ids: Sequence[str]) -> None:
         """Remove every trace of screenings that are over."""
-        both = [*screening_ids, *map(trial_id, screening_ids)]
-        if both:
-            self._client.delete_workflows(both)
+        if screening_ids:
+            self._client.delete_workflows(list(workflow_ids(screening_ids)))
 
     def lost(self, screening_ids: Sequence[str]) -> dict[str, str]:
         """Say of which screenings the work ended without a result, and how."""
         if not screening_ids:
             return {}
-        both = {id_: id_ for id_ in screening_ids}
-        both |= {trial_id(id_): id_ for id_ in screening_ids}
+        every = workflow_ids(screening_ids)
         found = self._client.list_workflows(
-            workflow_ids=list(both), status=list(LOST), load_input=False
+            workflow_ids=list(every), status=list(LOST), load_input=False
         )
-        return {both[each.workflow_id]: each.status for each in found}
+        return {every[each.workflow_id]: each.status for each in found}
 
     def close(self) -> None:
         """Let go of what the client holds."""
         self._client.destroy()
+
+
+def _options(name: str, workflow_id: str, tenant: str) -> EnqueueOptions:
+    """Say what is to be queued: each queue has the workflow of its name."""
+    return {
+        "workflow_name": name,
+        "queue_name": name,
+        "workflow_id": workflow_id,
+        "app_version": WORKFLOW_VERSION,
+        "queue_partition_key": tenant,
+    }
 
 
 def account(tenant: str) -> dict[str, str]:

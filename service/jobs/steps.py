@@ -35,7 +35,9 @@ from service.screening import (
     time_stages,
     try_recipe,
 )
+from service.sources import Sources
 from service.storage.checkpoint import Checkpoints
+from service.storage.queue import Queue
 from service.storage.screening import Fault, Job
 from service.storage.stages import READ, REPORT, TRIAL
 from service.storage.store import Store
@@ -84,6 +86,8 @@ class Equipment:
     """
 
     store: Store
+    sources: Sources
+    queue: Queue
     models: Callable[[], Models]
     load_moderator: LoadModerator
     limits: Limits

@@ -18,6 +18,7 @@ from service.jobs.steps import Abandoned, Equipment, Unfit
 from service.jobs.workflow import Workflows, explain
 from service.models import Models
 from service.screening import TrialRunner
+from service.sources import Sources
 from service.storage.screening import Fault
 from service.storage.webhooks import Outbox
 from service.telemetry.telemetry import Telemetry
@@ -33,14 +34,15 @@ LoadModerator = Callable[[Models, Usage], Moderator]
 class Worker:
     """Works on the queues that the settings name; with none, it only has models.
 
-    There is one in a process: DBOS knows but one.
+    There is one in a process: DBOS knows but one. Without `load` it has no models, for
+    they are not needed to fetch.
     """
 
     def __init__(
         self,
         backend: Backend,
         *,
-        load: LoadModels,
+        load: LoadModels | None,
         load_moderator: LoadModerator,
         runner: TrialRunner | None = None,
         telemetry: Telemetry | None = None,
@@ -66,12 +68,21 @@ class Worker:
 
     def start(self) -> None:
         """Load the models in a thread; begin to work."""
-        threading.Thread(target=self._work, name="models", daemon=True).start()
+        if self._load is not None:
+            args = (self._load,)
+            threading.Thread(
+                target=self._work, args=args, name="models", daemon=True
+            ).start()
         queues = self._backend.settings.queues
         if queues:
             self._launch(queues)
             self._maintenance.start()
             self._deliverer.start()
+
+    @property
+    def has_models(self) -> bool:
+        """Whether it loads models."""
+        return self._load is not None
 
     def stop(self, seconds: float = 30.0) -> bool:
         """Stop where the steps allow it; False where one did not within that time.
@@ -109,6 +120,8 @@ class Worker:
         self._workflows = Workflows(
             Equipment(
                 store=self._backend.store,
+                sources=Sources(settings, self._backend.store.datasets),
+                queue=self._backend.queues,
                 models=self._wait_for_models,
                 load_moderator=self._load_moderator,
                 limits=settings.limits(),
@@ -121,9 +134,9 @@ class Worker:
         self._executor.beat()
         DBOS.launch()
 
-    def _work(self) -> None:
+    def _work(self, load: LoadModels) -> None:
         try:
-            models = self._load()
+            models = load()
             self._load_moderator(models, Usage())
             self.models = models
         except Exception as error:

@@ -14,7 +14,7 @@ from service.judge import judged_runner
 from service.models import Models, load_models
 from service.moderator import check_moderator, load_cache, load_moderator
 from service.screening import TrialRunner
-from service.settings import Settings
+from service.settings import INGEST, Settings
 from service.telemetry.metrics_server import metrics_served
 from service.telemetry.queue_depth import QueueDepth
 from service.telemetry.telemetry import Telemetry, make_telemetry
@@ -28,16 +28,19 @@ def make_worker(
     load: Callable[[], Models] | None = None,
     runner: TrialRunner | None = None,
     telemetry: Telemetry | None = None,
+    scans: bool = False,
 ) -> Worker:
     """Return a worker as the settings want it; `load` and `runner` replace parts.
 
-    InputError as `make_telemetry`, where none is given.
+    One that only fetches has no models, unless the process `scans`. InputError as
+    `make_telemetry`, where none is given.
     """
     settings = backend.settings
     cache = load_cache(settings)
+    fetches = settings.queues == (INGEST,) and not scans
     return Worker(
         backend,
-        load=load or partial(load_models, settings.encoder),
+        load=None if fetches else load or partial(load_models, settings.encoder),
         load_moderator=lambda models, spent: load_moderator(
             settings, models.detectors, spent=spent, cache=cache
         ),

@@ -1,5 +1,6 @@
 """The durable job: the steps of a screening, each checkpointed, in two workflows.
 
+A dataset that is named by its URL is first fetched, by a workflow of its own, `ingest`.
 `detect` reads, scores and moderates; where a trial is asked for it hands over to
 `trial`, which waits in a queue of its own, so that a machine with a GPU can take it.
 The last of the two concludes. After a crash a workflow goes on behind its last
@@ -16,6 +17,7 @@ from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, StepOptions
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from detectors.errors import TunegateError
+from service.jobs.ingest import Ingest
 from service.jobs.queues import ATTEMPTS, Account, trial_id
 from service.jobs.steps import Equipment, Gone, Steps, Unfit
 from service.storage.objects import StoreUnavailable
@@ -37,7 +39,7 @@ class Ended(Exception):
 
 
 class Workflows:
-    """The two workflows, over the equipment of this process; made before DBOS starts.
+    """The workflows, over the equipment of this process; made before DBOS starts.
 
     `running` counts those that this process is at work on now.
     """
@@ -45,6 +47,12 @@ class Workflows:
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
         self.running: list[str] = []
+
+        @DBOS.workflow(name="ingest", max_recovery_attempts=ATTEMPTS)
+        def ingest(screening_id: str, account: Account) -> None:
+            with self._working("ingest", screening_id, account):
+                steps = Ingest(self._equipment, screening_id)
+                _checkpointed(steps, "fetch", steps.fetch, account["tenant"])
 
         @DBOS.workflow(name="detect", max_recovery_attempts=ATTEMPTS)
         def detect(screening_id: str, account: Account) -> None:

@@ -13,18 +13,18 @@ from service.caller import Caller
 from service.storage import audit
 from service.storage.batch import Batch, count_batches
 from service.storage.database import reading
-from service.storage.datasets import Upload
+from service.storage.datasets import Given, Link
+from service.storage.queue import Queue
 from service.storage.screening import (
     OVER,
     Order,
     new_screening,
     now,
     request_digest,
-    row_of,
     storable,
 )
-from service.storage.store import KeyReused, Queue, S, Store, note
-from service.storage.tables import BATCHES, SCREENINGS
+from service.storage.store import KeyReused, S, Store, note
+from service.storage.tables import BATCHES
 
 B: Final = BATCHES.c
 BATCH_ID: Final = re.compile(r"bat_[0-9a-f]{24}")
@@ -41,7 +41,7 @@ class Batches:
         self._mine = B.tenant == caller.tenant
 
     def accept(
-        self, name: str, asked: Sequence[tuple[Order, Upload]], *, once: str = ""
+        self, name: str, asked: Sequence[tuple[Order, Given]], *, once: str = ""
     ) -> Batch:
         """List and queue every screening of a batch: all, or nothing.
 
@@ -49,7 +49,7 @@ class Batches:
         uploads are gone either way.
         """
         accept = partial(self._accept, name, asked, once)
-        return self._store.in_turn(accept, [upload for _, upload in asked], once)
+        return self._store.in_turn(accept, [given for _, given in asked], once)
 
     def find(self, batch_id: str) -> Batch | None:
         """Return a batch with its counts; None where there is none of that id."""
@@ -108,14 +108,14 @@ class Batches:
         return removed
 
     def _accept(
-        self, name: str, asked: Sequence[tuple[Order, Upload]], once: str
+        self, name: str, asked: Sequence[tuple[Order, Given]], once: str
     ) -> Batch:
         request = _digest(name, asked)
         with self._store.engine.begin() as connection:
             before = self._accepted(connection, once, request)
             if before is not None:
-                for _, upload in asked:
-                    self._store.datasets.discard(upload)
+                for _, given in asked:
+                    self._store.datasets.discard(given)
                 return before
             self._store.admit(connection, self._caller.tenant, len(asked))
             row: dict[str, Any] = {
@@ -137,16 +137,18 @@ class Batches:
         self,
         connection: Connection,
         batch_id: str,
-        asked: Sequence[tuple[Order, Upload]],
+        asked: Sequence[tuple[Order, Given]],
     ) -> None:
         """List the screenings: locks first and in one order, the record last."""
-        for _, upload in sorted(asked, key=lambda each: each[1].digest):
+        here = [given for _, given in asked if not isinstance(given, Link)]
+        for upload in sorted(here, key=lambda each: each.digest):
             self._store.datasets.claim(connection, upload, now())
-        made = [(new_screening(order, self._caller), order, up) for order, up in asked]
-        for screening, order, upload in made:
-            row = {**row_of(screening, order, upload), "batch": batch_id}
-            connection.execute(insert(SCREENINGS).values(**row))
-            self._queue.enqueue(connection, screening.id, self._caller.tenant)
+        made = [
+            (new_screening(order, self._caller), order, each) for order, each in asked
+        ]
+        for screening, order, given in made:
+            parts = (screening, order, given, self._queue)
+            self._store.enter(connection, *parts, batch=batch_id)
         for screening, order, _ in made:
             policy, by = order.policy.digest, self._caller
             note(connection, screening.id, "accepted", by=by, policy=policy)
@@ -176,6 +178,6 @@ def sweep_batches(connection: Connection) -> None:
     connection.execute(delete(BATCHES).where(~held))
 
 
-def _digest(name: str, asked: Sequence[tuple[Order, Upload]]) -> str:
-    said = [name, *(request_digest(order, upload) for order, upload in asked)]
+def _digest(name: str, asked: Sequence[tuple[Order, Given]]) -> str:
+    said = [name, *(request_digest(order, given) for order, given in asked)]
     return hashlib.sha256("\x00".join(said).encode("utf-8", "replace")).hexdigest()

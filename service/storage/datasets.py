@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -37,6 +37,20 @@ class Upload:
     digest: str
     size_bytes: int
     form: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A dataset that is still to be fetched.
+
+    The URL may hold a signature that opens a bucket: nothing repeats it.
+    """
+
+    url: str = field(repr=False)
+
+
+Given = Upload | Link
+"""What a screening is asked for: bytes that are here, or where they are."""
 
 
 class Incoming:
@@ -93,6 +107,11 @@ class Datasets:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder on this machine's disk; None where they are elsewhere."""
+        return self._objects.folder
+
     def incoming(self, form: str = "file") -> "Incoming":
         """Return where an upload can be written to, block by block."""
         key = f"incoming/{int(time.time())}-{secrets.token_hex(8)}"
@@ -109,19 +128,22 @@ class Datasets:
             incoming.abort()
             raise
 
-    def claim(self, connection: Connection, upload: Upload, at: str) -> None:
+    def claim(self, connection: Connection, given: Given, at: str) -> None:
         """Put an upload under its digest, in the transaction that refers to it.
 
-        DatasetError where it is an earlier one that was deleted meanwhile.
+        DatasetError where it is an earlier one that was deleted meanwhile. Of a link
+        there is nothing to claim.
         """
-        _hold(connection, upload.digest, upload.size_bytes, at)
-        key = dataset_key(upload.digest)
+        if isinstance(given, Link):
+            return
+        _hold(connection, given.digest, given.size_bytes, at)
+        key = dataset_key(given.digest)
         if self._objects.exists(key):
-            self.discard(upload)
-        elif not upload.key:
+            self.discard(given)
+        elif not given.key:
             raise DatasetError("the dataset is no longer stored")
         else:
-            self._objects.move(upload.key, key)
+            self._objects.move(given.key, key)
 
     def release(self, connection: Connection, digest: str) -> None:
         """Remove the bytes where no screening refers to them any more."""
@@ -131,10 +153,10 @@ class Datasets:
             self._objects.delete(dataset_key(digest))
             connection.execute(delete(DATASETS).where(DATASETS.c.digest == digest))
 
-    def discard(self, upload: Upload) -> None:
+    def discard(self, given: Given) -> None:
         """Forget an upload that was not claimed."""
-        if upload.key:
-            self._objects.delete(upload.key)
+        if isinstance(given, Upload) and given.key:
+            self._objects.delete(given.key)
 
     def sweep(self, engine: Engine, now: float) -> None:
         """Remove what was left by processes that died before they had accepted it."""

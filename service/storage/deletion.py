@@ -94,7 +94,7 @@ class Deletion:
                 S.id == screening_id, S.deleted_at.is_(None)
             )
             blank = {"name": DELETED_NAME, "stage": "", "fault_message": None}
-            blank |= {"idempotency_key": None, "request": None}
+            blank |= {"idempotency_key": None, "request": None, "source": None}
             at = now()
             mark = mark.values(deleted_at=at, policy={}, recipe={}, **blank)
             marked = connection.execute(mark.returning(S.status, S.batch)).first()

@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping
 from service.caller import DEFAULT_TENANT, Caller
 from service.policy import Policy
 from service.report.report import OutcomeName
-from service.storage.datasets import Upload
+from service.storage.datasets import Given, Link
 from service.text import clean
 from trial.recipe import Recipe
 
@@ -70,7 +70,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An order accepted: the dataset by its digest, and in which form it came."""
+    """An order accepted: the dataset by its digest, and in which form it came.
+
+    `dataset` is "" where it is still to be fetched.
+    """
 
     screening_id: str
     order: Order
@@ -90,8 +93,9 @@ def new_screening(order: Order, by: Caller) -> Screening:
     return Screening(name, order.name, now(), tenant=by.tenant)
 
 
-def row_of(screening: Screening, order: Order, upload: Upload) -> dict[str, Any]:
-    """Return the row of a screening that is queued."""
+def row_of(screening: Screening, order: Order, given: Given) -> dict[str, Any]:
+    """Return the row of a screening that is queued, the URL of a link apart."""
+    here = None if isinstance(given, Link) else given
     return {
         "id": screening.id,
         "tenant": screening.tenant,
@@ -101,24 +105,26 @@ def row_of(screening: Screening, order: Order, upload: Upload) -> dict[str, Any]
         "stage": screening.stage,
         "done": screening.done,
         "total": screening.total,
-        "dataset": upload.digest,
-        "form": upload.form,
+        "dataset": here.digest if here else None,
+        "form": here.form if here else "file",
         "policy": order.policy.model_dump(mode="json"),
         "recipe": asdict(order.recipe),
         "run_trial": order.run_trial,
     }
 
 
-def request_digest(order: Order, upload: Upload) -> str:
-    """Return the SHA-256 of all that a request asks for."""
-    said = {
+def request_digest(order: Order, given: Given) -> str:
+    """Return the SHA-256 of all that a request asks for; of a link that is its URL."""
+    said: dict[str, Any] = {
         "name": order.name,
         "policy": order.policy.digest,
         "recipe": asdict(order.recipe),
         "run_trial": order.run_trial,
-        "dataset": upload.digest,
-        "form": upload.form,
     }
+    if isinstance(given, Link):
+        said["url"] = given.url
+    else:
+        said |= {"dataset": given.digest, "form": given.form}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -141,7 +147,8 @@ def job_of(row: RowMapping) -> Job:
         run_trial=row["run_trial"],
     )
     started_at = row["started_at"] or row["created_at"]
-    return Job(row["id"], order, row["dataset"], row["form"], started_at)
+    dataset = row["dataset"] or ""
+    return Job(row["id"], order, dataset, row["form"], started_at)
 
 
 def screening_of(row: RowMapping) -> Screening:

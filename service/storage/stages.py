@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+FETCH: Final = "fetch"
+"""Goes before all others, where there is one: it waits for somebody else's server."""
+
 READ: Final = "read"
 TRIAL: Final = "trial"
-"""Begins the second half, which may have waited in a queue: that is no work."""
+QUEUED: Final = (READ, TRIAL)
+"""What these begin may have waited in a queue: that is no work."""
 
 REPORT: Final = "report"
 
@@ -34,7 +38,7 @@ def note_stage(
     if not same and not was_over and before["stage"]:
         _add(laps, before["stage"], seconds_between(began, at), before["total"])
         began = at
-    if not same and stage == TRIAL:
+    if not same and stage in QUEUED:
         began = at
     if 0 < total <= done and not (same and was_over):
         _add(laps, stage, seconds_between(began, at), total)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -23,9 +23,11 @@ from service.report.report import OutcomeName
 from service.storage import audit
 from service.storage.checkpoint import report_key
 from service.storage.database import reading
-from service.storage.datasets import Datasets, Upload
+from service.storage.datasets import Datasets, Given, Link
 from service.storage.ending import tell_end
+from service.storage.links import Links
 from service.storage.objects import ObjectStore
+from service.storage.queue import Queue
 from service.storage.screening import (
     OVER,
     SCREENING_ID,
@@ -41,6 +43,7 @@ from service.storage.screening import (
     screening_of,
     storable,
 )
+from service.storage.sealing import Seal
 from service.storage.stages import note_stage
 from service.storage.tables import SCREENINGS
 
@@ -61,19 +64,11 @@ class KeyReused(Exception):
     """An idempotency key came before, with another request."""
 
 
-class Queue(Protocol):
-    """Takes a screening to be worked on, in the transaction that accepts it."""
-
-    def enqueue(self, connection: Connection, screening_id: str, tenant: str) -> None:
-        """Queue a tenant's screening; nothing happens before the commit."""
-        ...
-
-
 class Store:
     """Screenings by id; safe to use from several threads and processes.
 
     At most `max_open` are accepted and not over, besides one that runs; of one tenant
-    at most `max_each`, 0: as many as that.
+    at most `max_each`, 0: as many as that. `seal` is for URLs that are to be fetched.
     """
 
     def __init__(
@@ -81,12 +76,14 @@ class Store:
         engine: Engine,
         objects: ObjectStore,
         *,
+        seal: Seal | None = None,
         max_open: int = 16,
         max_each: int = 0,
     ) -> None:
         self.engine = engine
         self.objects = objects
         self.datasets = Datasets(objects)
+        self.links = Links(engine, self.datasets, seal)
         self._reading = reading(engine)
         self._max_open = max_open
         self._max_each = max_each
@@ -97,19 +94,21 @@ class Store:
         )
 
     def accept(
-        self, order: Order, upload: Upload, queue: Queue, *, by: Caller, once: str = ""
+        self, order: Order, given: Given, queue: Queue, *, by: Caller, once: str = ""
     ) -> Screening:
         """List a tenant's screening, claim its dataset and queue it: all, or nothing.
+
+        A link is queued to be fetched.
 
         `once` is the digest of an idempotency key: what was accepted under it before is
         returned instead. QueueFull or TenantFull where too many are open, KeyReused
         where the key came with another request. The upload is gone either way.
         """
-        accept = partial(self._accept, order, upload, queue, by, once)
-        return self.in_turn(accept, [upload], once)
+        accept = partial(self._accept, order, given, queue, by, once)
+        return self.in_turn(accept, [given], once)
 
     def in_turn(
-        self, accept: Callable[[], Accepted], uploads: Sequence[Upload], once: str
+        self, accept: Callable[[], Accepted], every: Sequence[Given], once: str
     ) -> Accepted:
         """Return what is accepted, when its turn has come; else drop the uploads.
 
@@ -125,29 +124,43 @@ class Store:
                         raise
                     return accept()
         except BaseException:
-            for upload in uploads:
-                self.drop(upload)
+            for given in every:
+                self.drop(given)
             raise
 
     def _accept(
-        self, order: Order, upload: Upload, queue: Queue, by: Caller, once: str
+        self, order: Order, given: Given, queue: Queue, by: Caller, once: str
     ) -> Screening:
-        request = request_digest(order, upload)
+        request = request_digest(order, given)
         with self.engine.begin() as connection:
             before = self._accepted(connection, by, once, request)
             if before is not None:
-                self.datasets.discard(upload)
+                self.datasets.discard(given)
                 return before
             self.admit(connection, by.tenant, 1)
             screening = new_screening(order, by)
-            self.datasets.claim(connection, upload, screening.created_at)
-            row = row_of(screening, order, upload)
+            self.datasets.claim(connection, given, screening.created_at)
             key = {"idempotency_key": once, "request": request} if once else {}
-            connection.execute(insert(SCREENINGS).values(**row, **key))
-            queue.enqueue(connection, screening.id, by.tenant)
+            self.enter(connection, screening, order, given, queue, **key)
             policy = order.policy.digest  # the record last: appending takes turns
             note(connection, screening.id, "accepted", by=by, policy=policy)
         return screening
+
+    def enter(
+        self,
+        connection: Connection,
+        screening: Screening,
+        order: Order,
+        given: Given,
+        queue: Queue,
+        **columns: str,
+    ) -> None:
+        """Write the row of a screening, and queue it for what is to be done first."""
+        row = row_of(screening, order, given) | self.links.column(given)
+        connection.execute(insert(SCREENINGS).values(**row, **columns))
+        linked = isinstance(given, Link)
+        first = queue.enqueue_ingest if linked else queue.enqueue
+        first(connection, screening.id, screening.tenant)
 
     def _accepted(
         self, connection: Connection, by: Caller, once: str, request: str
@@ -162,11 +175,13 @@ class Store:
             raise KeyReused
         return screening_of(found)
 
-    def drop(self, upload: Upload) -> None:
+    def drop(self, given: Given) -> None:
         """Remove an upload that was not accepted, and what of it was claimed."""
-        self.datasets.discard(upload)
+        if isinstance(given, Link):
+            return
+        self.datasets.discard(given)
         with self.engine.begin() as connection:
-            self.datasets.release(connection, upload.digest)
+            self.datasets.release(connection, given.digest)
 
     def get(self, screening_id: str) -> Screening | None:
         """Return the screening, whosever; None where there is none of that id."""
@@ -221,6 +236,7 @@ class Store:
                 "fault_code": fault.code,
                 "fault_message": storable(fault.message),
                 "finished_at": now(),
+                "source": None,
             }
             changed = _change(connection, screening_id, values)
             if changed:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -75,12 +76,14 @@ SCREENINGS: Final = Table(
     Column("batch", String(40), index=True),
     Column("stage_at", String(32)),
     Column("stages", JSON),
+    Column("source", LargeBinary),
 )
 """One row a screening asked for. `form` is "file" or "rows" (JSON), `report` the
 SHA-256 of the report, `request` that of what was asked for under the
 `idempotency_key`, itself a SHA-256. `stages` has the seconds and steps of each
-stage that is over, `stage_at` when the present one began. A deleted one keeps its row
-until its objects are gone."""
+stage that is over, `stage_at` when the present one began. `source` is the URL of a
+dataset that is still to be fetched, sealed; there is no `dataset` yet then. A deleted
+one keeps its row until its objects are gone."""
 
 BATCHES: Final = Table(
     "batches",

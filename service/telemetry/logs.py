@@ -83,5 +83,5 @@ def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
         logger.handlers[:] = [handler]
         logger.propagate = False
     logging.getLogger("uvicorn.access").disabled = True  # we write our own
-    for name in ("httpx", "httpx2", "opentelemetry", "alembic"):
+    for name in ("httpx", "httpx2", "httpcore", "opentelemetry", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they name URLs

@@ -50,13 +50,13 @@ def test_the_commands_that_are_run_exist() -> None:
         if each.get("image", "").startswith("tunegate")
     ]
     commands += [each["args"] for each in containers().values()]
-    assert len(commands) == 7
+    assert len(commands) == 9
     for command in commands:
         assert command[0] == "tunegate"
         assert callable(parser().parse_args(command[1:]).run)
 
 
-@pytest.mark.parametrize("name", ["api", "detect", "trial"])
+@pytest.mark.parametrize("name", ["api", "ingest", "detect", "trial"])
 def test_what_is_deployed_is_confined(name: str) -> None:
     ours = compose()[name]
     assert ours["read_only"] is True

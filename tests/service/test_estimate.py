@@ -41,6 +41,15 @@ def test_the_time_left_is_that_of_the_stages_ahead(
     assert seconds_left(standing, [BEFORE]) == pytest.approx(left)
 
 
+def test_what_was_fetched_before_says_nothing_of_what_is_not() -> None:
+    fetched = {"fetch": Lap(500.0, 1), **BEFORE}
+    standing = at("explicit_harm", 0, 100, 0.0)
+    assert seconds_left(standing, [fetched]) == seconds_left(standing, [BEFORE])
+    standing = Standing("fetch", 0, 1, 0.0, {})
+    rest = seconds_left(at("read", 0, 1, 0.0), [BEFORE])
+    assert seconds_left(standing, [fetched]) == 500.0 + (rest or 0.0)
+
+
 def test_nothing_is_said_before_anything_was_measured() -> None:
     assert seconds_left(at("read", 0, 1, 0.0), []) is None
 

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from detectors.errors import InputError
 from service.settings import Settings, load_settings
-from service.sources import AT_ONCE, MAX_REDIRECTS, SourceError, Sources, SourcesBusy
+from service.sources import MAX_REDIRECTS, SourceError, Sources, check_link
 from service.storage.datasets import Datasets, Upload
 from service.storage.objects import ObjectStore
 
@@ -76,7 +77,8 @@ def fetch(tmp_path: Path) -> Callable[..., Upload]:
     """Return a function that fetches a URL, the settings as given."""
 
     def run(url: str, tenant: str = "acme", **given: Any) -> Upload:
-        seams = {k: given.pop(k) for k in ("resolve", "transport") if k in given}
+        known = ("resolve", "transport", "waits")
+        seams = {"waits": (), **{k: given.pop(k) for k in known if k in given}}
         settings = Settings(data_dir=tmp_path, **given)
         datasets = Datasets(ObjectStore(str(tmp_path)))
         sources = Sources(settings, datasets, **seams)
@@ -107,31 +109,85 @@ def test_bytes_are_kept_as_they_came(fetch: Any, server: str, tmp_path: Path) ->
     assert gzip.decompress(left(tmp_path)[0]) == ROWS
 
 
-@pytest.mark.parametrize(
-    ("path", "given", "said"),
-    [
-        ("/none", {}, "answered 404"),
-        ("/cut", {}, "could not be read"),
-        ("/rows", {"max_upload_bytes": 100}, "over 100 bytes"),
-        ("/unsaid", {"max_upload_bytes": 100}, "over 100 bytes"),
-        ("/slow", {"fetch_seconds": 0.3}, "longer than 0.3 seconds"),
-        ("/round", {}, f"more than {MAX_REDIRECTS} redirects"),
-    ],
-)
+NOWHERE: list[tuple[str, dict[str, Any], str, str]] = [
+    ("/none", {}, "source_unavailable", "answered 404: check it"),
+    ("/cut", {}, "source_unavailable", "could not be read"),
+    ("/rows", {"max_upload_bytes": 100}, "source_too_large", "over 100 bytes"),
+    ("/unsaid", {"max_upload_bytes": 100}, "source_too_large", "over 100 bytes"),
+    ("/slow", {"fetch_seconds": 0.3}, "source_timeout", "longer than 0.3 seconds"),
+    ("/round", {}, "source_unavailable", f"more than {MAX_REDIRECTS} redirects"),
+    ("/file", {}, "source_refused", "not fetched from there"),
+    ("/rows", {"min_free_bytes": 10**18}, "disk_full", "short of disk"),
+]
+
+
+@pytest.mark.parametrize(("path", "given", "code", "said"), NOWHERE)
 def test_a_url_that_leads_nowhere_is_told_and_leaves_nothing(
-    fetch: Any, server: str, tmp_path: Path, path: str, given: Any, said: str
+    fetch: Any,
+    server: str,
+    tmp_path: Path,
+    path: str,
+    given: Any,
+    code: str,
+    said: str,
 ) -> None:
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=said) as caught:
         fetch(server + path, **INSIDE, **given)
-    assert left(tmp_path) == []
+    assert (caught.value.code, left(tmp_path)) == (code, [])
 
 
-def test_a_redirect_to_another_scheme_is_not_followed(
-    fetch: Any, server: str, tmp_path: Path
+def test_a_disk_that_fills_up_meanwhile_ends_the_fetch(
+    fetch: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="not fetched from there"):
-        fetch(f"{server}/file", **INSIDE)
-    assert left(tmp_path) == []
+    said = iter([2_000, 999])
+    monkeypatch.setattr("service.sources.free_bytes", lambda *_: next(said))
+    with pytest.raises(SourceError) as caught:
+        fetch(f"{server}/rows", **INSIDE, min_free_bytes=1_000)
+    assert (caught.value.code, left(tmp_path)) == ("disk_full", [])
+
+
+def good() -> httpx.Response:
+    return httpx.Response(200, stream=httpx.ByteStream(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "asked"), [((503, 429, 200), 3), ((404, 200), 1), ((500,) * 9, 3)]
+)
+def test_a_server_that_fails_for_now_is_asked_again_a_few_times(
+    fetch: Any, tmp_path: Path, statuses: tuple[int, ...], asked: int
+) -> None:
+    answers = [good() if each == 200 else httpx.Response(each) for each in statuses]
+    transport, seen = answering(*answers)
+    seams = {"resolve": lambda host, port: [PUBLIC], "transport": transport}
+    given = {**seams, "waits": (0.01, 0.02)}
+    if asked == 3 and 200 in statuses:
+        assert fetch("https://data.example.com/a", **given).size_bytes == len(ROWS)
+    else:
+        with pytest.raises(SourceError) as caught:
+            fetch("https://data.example.com/a", **given)
+        assert caught.value.code == "source_unavailable"
+        assert left(tmp_path) == []
+    assert len(seen) == asked
+
+
+def test_a_host_that_has_no_address_for_now_is_looked_up_again(fetch: Any) -> None:
+    said: list[list[str]] = [[], [PUBLIC]]
+    transport, _ = answering(good())
+    found = fetch(
+        "https://data.example.com/a",
+        resolve=lambda host, port: said.pop(0),
+        transport=transport,
+        waits=(0.01,),
+    )
+    assert (found.size_bytes, said) == (len(ROWS), [])
+
+
+def test_all_tries_have_the_time_of_one_fetch(fetch: Any) -> None:
+    transport, seen = answering(httpx.Response(503))
+    seams = {"resolve": lambda host, port: [PUBLIC], "transport": transport}
+    with pytest.raises(SourceError) as caught:
+        fetch("https://data.example.com/a", **seams, waits=(60.0,), fetch_seconds=0.2)
+    assert (caught.value.code, len(seen)) == ("source_timeout", 1)
 
 
 def answering(*answers: httpx.Response) -> tuple[httpx.MockTransport, list[Any]]:
@@ -295,25 +351,40 @@ def test_a_hub_out_of_reach_is_told(
         fetch(url, fetch_sources=("hf://datasets/",))
 
 
-def test_no_more_are_fetched_at_once_than_may_be(server: str, tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, fetch_seconds=0.5, **INSIDE)  # type: ignore[arg-type]
-    sources = Sources(settings, Datasets(ObjectStore(str(tmp_path))))
-    said: list[str] = []
+@pytest.mark.parametrize(
+    ("url", "private", "fit"),
+    [
+        ("https://data.example.com/a", False, True),
+        ("https://no-such-host.invalid/a", False, True),
+        ("https://93.184.215.14/a", False, True),
+        ("https://127.0.0.1/a", False, False),
+        ("https://127.1/a", False, False),
+        ("https://2130706433/a", False, False),
+        ("https://[::ffff:10.0.0.1]/a", False, False),
+        ("https://169.254.169.254/latest", False, False),
+        ("https://10.1.2.3/a", True, True),
+        ("https://user:secret@data.example.com/a", False, False),
+        ("http://data.example.com/a", False, False),
+        ("s3://bucket/a", False, False),
+    ],
+)
+def test_a_link_is_judged_as_far_as_that_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, private: bool, fit: bool
+) -> None:
+    real = socket.getaddrinfo
 
-    async def one() -> None:
-        try:
-            await sources.fetch(f"{server}/slow", "acme")
-        except (SourceError, SourcesBusy) as error:
-            said.append(type(error).__name__)
+    def look(*given: Any, flags: int = 0, **named: Any) -> Any:
+        assert flags & socket.AI_NUMERICHOST, "a name was looked up"
+        return real(*given, flags=flags, **named)
 
-    async def many() -> None:
-        async with anyio.create_task_group() as tasks:
-            for _ in range(AT_ONCE + 2):
-                tasks.start_soon(one)
-
-    anyio.run(many)
-    assert sorted(said) == ["SourceError"] * AT_ONCE + ["SourcesBusy"] * 2
-    assert left(tmp_path) == []
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    settings = Settings(data_dir=tmp_path, fetch_private=private)
+    if fit:
+        check_link(url, settings, "acme")
+        return
+    with pytest.raises(InputError, match=r"^url: ") as caught:
+        check_link(url, settings, "acme")
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What came of a screening: its progress as it happens, its report, its findings."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
@@ -14,6 +15,7 @@ from service.api.conditional import answer_json, headers, unchanged
 from service.api.context import Context, Here, not_found
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.openapi import (
+    FETCHING,
     FINDING,
     GUARDED,
     NOT_FINISHED,
@@ -64,7 +66,7 @@ EVENTS: Final = {
     "data is the screening.",
     "content": {
         "text/event-stream": {
-            "example": 'event: progress\ndata: {"id": "scr_...", "status": "running"}\n'
+            "example": f"event: progress\ndata: {json.dumps(FETCHING)}\n"
             "id: 9f2c5a1b0e7d4c36\n\n"
         }
     },

@@ -70,8 +70,8 @@ async def create_screening(
 ) -> JSONResponse:
     """Queue the screening of an uploaded file, of rows given as JSON, or of a URL.
 
-    What is at a URL is fetched before the answer. A file that an earlier screening
-    holds need not be sent again: name its `sha256`.
+    What is at a URL is fetched after the answer: a dead link ends as failed. A file
+    that an earlier screening holds need not be sent again: name its `sha256`.
     """
     screening = await submit(request, here, caller)
     shown = here.show(screening, request)

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 
-from service.api import room, wrong_keys
+from service.api import wrong_keys
 from service.api.app import create_app
 from service.api.context import context_of
 from service.api.errors_http import Problem
@@ -79,7 +79,7 @@ def test_the_disk_of_the_uploads_counts_too(
     def usage(path: Any) -> Usage:
         return Usage(100, 0, 5 if str(elsewhere) in str(path) else 50)
 
-    monkeypatch.setattr(room.shutil, "disk_usage", usage)
+    monkeypatch.setattr(shutil, "disk_usage", usage)
     refused(client.post(V1, json={"rows": [row()]}), 507, "disk_full")
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,23 +13,22 @@ from service.api.context import context_of
 from service.caller import SCOPES
 from service.models import Models
 from service.settings import Settings
-from service.sources import Sources, SourcesBusy
+from service.sources import Sources
 
 V1 = "/v1/screenings"
 LINE = b'{"prompt": "Where is my parcel?", "completion": "On its way."}\n'
 URL = "https://data.example.com/folder/rows.jsonl?signature=secret"
 
 
-@pytest.fixture
-def client(
-    settings: Settings, models: Models, runner: Any, wait: Callable[..., None]
-) -> Iterator[TestClient]:
-    """Serve with a web of one file."""
+def answer(request: httpx.Request) -> httpx.Response:
+    good = request.url.path == "/folder/rows.jsonl"
+    content = httpx.ByteStream(LINE * 20 if good else b"")
+    return httpx.Response(200 if good else 404, stream=content)
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        good = request.url.path == "/folder/rows.jsonl"
-        content = httpx.ByteStream(LINE * 20 if good else b"")
-        return httpx.Response(200 if good else 404, stream=content)
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a web of one file."""
 
     def sources(settings: Settings, datasets: Any) -> Sources:
         return Sources(
@@ -38,14 +36,24 @@ def client(
             datasets,
             resolve=lambda host, port: ["93.184.215.14"],
             transport=httpx.MockTransport(answer),
+            waits=(),
         )
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.api.app.Sources", sources)
-        app = create_app(settings, load=lambda: models, runner=runner)
-        with TestClient(app, raise_server_exceptions=False) as client:
-            wait(lambda: client.get("/readyz").status_code == 200)
-            yield client
+    monkeypatch.setattr("service.jobs.worker.Sources", sources)
+
+
+@pytest.fixture
+def client(
+    web: None,
+    settings: Settings,
+    models: Models,
+    runner: Any,
+    wait: Callable[..., None],
+) -> Iterator[TestClient]:
+    app = create_app(settings, load=lambda: models, runner=runner)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait(lambda: client.get("/readyz").status_code == 200)
+        yield client
 
 
 def finish(client: TestClient, wait: Callable[..., None], answer: Any) -> Any:
@@ -91,7 +99,8 @@ def test_a_digest_names_nothing_of_another_tenants(
 
 
 UNFIT: list[tuple[Any, str, str]] = [
-    ({"url": "https://data.example.com/none"}, "source_unavailable", "404"),
+    ({"url": "https://127.0.0.1/x"}, "invalid_input", "public internet"),
+    ({"url": "https://user:pass@data.example.com/x"}, "invalid_input", "passwords"),
     ({"url": "http://data.example.com/x"}, "invalid_input", "FETCH_SOURCES"),
     ({"url": "s3://bucket/x"}, "invalid_input", "FETCH_SOURCES"),
     ({"url": ""}, "invalid_request", "url"),
@@ -119,23 +128,82 @@ def test_nothing_is_fetched_for_what_is_refused_anyway(client: TestClient) -> No
     assert "epochs" in answer.json()["detail"]
 
 
-def test_too_many_fetches_are_told_to_wait(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def busy(self: Sources, url: str, tenant: str) -> Any:
-        raise SourcesBusy
-
-    monkeypatch.setattr(Sources, "fetch", busy)
-    answer = client.post(V1, json={"url": URL})
-    assert (answer.status_code, answer.json()["code"]) == (503, "fetches_busy")
-    assert answer.headers["retry-after"]
-
-
-def test_the_url_is_kept_nowhere(
+def test_a_url_that_leads_nowhere_ends_as_failed(
     client: TestClient, wait: Callable[..., None], settings: Settings
 ) -> None:
-    """It may hold a signature that opens a bucket."""
-    finish(client, wait, client.post(V1, json={"url": URL}))
-    files = [path for path in settings.data_dir.rglob("*") if path.is_file()]
-    assert files
-    assert not any(b"signature=secret" in Path(each).read_bytes() for each in files)
+    url = "https://data.example.com/none?signature=secret"
+    done = finish(client, wait, client.post(V1, json={"url": url}))
+    assert (done["status"], done["outcome"]) == ("failed", None)
+    assert done["fault"]["code"] == "source_unavailable"
+    assert "answered 404: check it" in done["fault"]["message"]
+    assert "secret" not in str(done)
+    assert client.get(done["links"]["report"]).json()["code"] == "screening_failed"
+    text = client.get("/metrics").text
+    assert 'tunegate_failures_total{code="source_unavailable"} 1.0' in text
+    assert list((settings.data_dir / "objects").rglob("incoming/*")) == []
+
+
+def test_a_batch_of_urls_fails_one_by_one(
+    client: TestClient, wait: Callable[..., None]
+) -> None:
+    none = "https://data.example.com/none"
+    answer = client.post(
+        "/v1/batches", json={"datasets": [{"url": URL}, {"url": none}]}
+    )
+    done = finish(client, wait, answer)
+    assert done["outcome"] == "REVIEW"
+    assert (done["statuses"]["finished"], done["statuses"]["failed"]) == (1, 1)
+
+
+def test_a_url_sent_twice_under_one_key_counts_once(
+    client: TestClient, wait: Callable[..., None]
+) -> None:
+    headers = {"Idempotency-Key": "order-1"}
+    first = client.post(V1, json={"url": URL}, headers=headers).json()
+    again = client.post(V1, json={"url": URL}, headers=headers)
+    assert again.json()["id"] == first["id"]
+    finish(client, wait, again)
+    late = client.post(V1, json={"url": URL}, headers=headers)
+    assert late.json()["id"] == first["id"]
+    other = client.post(V1, json={"url": URL + "x"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+def depth(client: TestClient, queue: str) -> float:
+    text = client.get("/metrics").text
+    (line,) = (
+        each for each in text.splitlines() if f'"{queue}",state="waiting"' in each
+    )
+    return float(line.split()[-1])
+
+
+def test_a_process_that_only_fetches_has_no_models_and_hands_over(
+    web: None, settings: Settings, wait: Callable[..., None]
+) -> None:
+    def load() -> Models:
+        raise AssertionError("models were loaded")
+
+    update = {"queues": ("ingest",), "scan_max_rows": 0}
+    app = create_app(settings.model_copy(update=update), load=load)
+    headers = {"X-Request-Id": "order-4711"}
+    with TestClient(app) as client:
+        assert client.get("/readyz").json() == {"status": "ready", "models": {}}
+        made = client.post(V1, json={"url": URL}, headers=headers).json()
+        wait(lambda: depth(client, "detect") == 1)
+        assert depth(client, "ingest") == 0
+        shown = client.get(made["links"]["self"]).json()
+        assert shown["status"] == "running"
+        told = {k: v for k, v in shown["progress"].items() if k != "seconds_left"}
+        assert told == {"stage": "fetch", "done": 1, "total": 1}
+        backend = context_of(client.app).backend
+        (found,) = backend.queues._client.list_workflows(workflow_ids=[made["id"]])
+        # What was asked for is still known to whoever goes on.
+        assert "order-4711" in str(found.input)
+
+
+def test_a_disk_that_is_full_when_the_bytes_come_fails_the_screening(
+    client: TestClient, wait: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.sources.free_bytes", lambda *_: 0)
+    done = finish(client, wait, client.post(V1, json={"url": URL}))
+    assert (done["status"], done["fault"]["code"]) == ("failed", "disk_full")

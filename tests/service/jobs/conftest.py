@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,7 +32,10 @@ KINDS: Final = {
     "explicit": ("REJECT", ["BAD"] * 12 + ["Where is my parcel?"] * 8),
     "drifting": ("REJECT", ["DRIFT"] * 20),
     "unscored": ("REVIEW", ["ODD"] * 3 + ["Where is my parcel?"] * 17),
+    "linked": ("REJECT", ["BAD"] * 11 + ["Where is my parcel?"] * 9),
 }
+LINKED: Final = "linked"
+"""The one that is asked for by its URL."""
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +54,12 @@ def zygote() -> Iterator[subprocess.Popen[str]]:
 class Service:
     """One API and one worker process over one database, which can be killed."""
 
-    def __init__(self, zygote: subprocess.Popen[str], settings: dict[str, Any]) -> None:
+    def __init__(
+        self, zygote: subprocess.Popen[str], settings: dict[str, Any], files: "Files"
+    ) -> None:
         self._zygote = zygote
         self._settings = settings
+        self._files = files
         self.kills = 0
         self.living = {role: self._fork(role) for role in ("worker", "api")}
         self.http = httpx.Client(
@@ -61,7 +68,8 @@ class Service:
 
     def kill(self, role: str) -> None:
         """Kill a process as the kernel would, and start another in its place."""
-        os.kill(self.living[role], signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.kill(self.living[role], signal.SIGKILL)
         self.kills += 1
         self.living[role] = self._fork(role)
 
@@ -77,13 +85,13 @@ class Service:
 
     def submit(self, kind: str) -> str:
         """Submit a dataset; return the id once it is accepted."""
-        answer = self.ask("POST", V1, json={"rows": rows_of(kind), "name": kind})
+        answer = self.ask("POST", V1, json=self._dataset(kind))
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
     def submit_batch(self, kinds: list[str]) -> str:
         """Submit datasets together; return the id once they are accepted."""
-        datasets = [{"rows": rows_of(kind), "name": kind} for kind in kinds]
+        datasets = [self._dataset(kind) for kind in kinds]
         answer = self.ask("POST", "/v1/batches", json={"datasets": datasets})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
@@ -94,8 +102,13 @@ class Service:
         for process in self.living.values():
             os.kill(process, signal.SIGKILL)
 
+    def _dataset(self, kind: str) -> dict[str, Any]:
+        if kind == LINKED:
+            return {"url": self._files.url("/slow"), "name": kind}
+        return {"rows": rows_of(kind), "name": kind}
+
     def _fork(self, role: str) -> int:
-        queues = [] if role == "api" else ["detect", "trial"]
+        queues = [] if role == "api" else ["ingest", "detect", "trial"]
         settings = {**self._settings, "queues": queues}
         assert self._zygote.stdin is not None
         assert self._zygote.stdout is not None
@@ -126,6 +139,8 @@ def options(database_url: str, tmp_path: Path) -> dict[str, Any]:
         "max_queued": 1_000,
         "max_kept": 10_000,
         "webhook_private": True,
+        "fetch_private": True,
+        "fetch_sources": ["http://"],
     }
 
 
@@ -144,9 +159,69 @@ def served(options: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def service(
-    zygote: subprocess.Popen[str], served: dict[str, Any], kept: Backend
+    zygote: subprocess.Popen[str],
+    served: dict[str, Any],
+    kept: Backend,
+    files: "Files",
 ) -> Iterator[Service]:
-    made = Service(zygote, served)
+    made = Service(zygote, served, files)
+    yield made
+    made.close()
+
+
+class Files:
+    """A server of one file: at once, after a while (/slow), or once told to (/held).
+
+    At /none there is none. `gone` counts the readers of /held that hung up.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gone = 0
+        self.go = threading.Event()
+        files = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                files.asked.append(self.path)
+                with suppress(OSError):
+                    files.answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}{path}"
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(404 if handler.path.startswith("/none") else 200)
+        handler.end_headers()
+        if handler.path.startswith("/slow"):
+            self.go.wait(0.2)
+        while handler.path.startswith("/held") and not self.go.wait(0.02):
+            try:  # a reader that is gone is felt by writing
+                handler.wfile.write(b"\n")
+            except OSError:
+                self.gone += 1
+                raise
+        for row in rows_of(LINKED):
+            handler.wfile.write(json.dumps(row).encode() + b"\n")
+
+    def close(self) -> None:
+        self.go.set()
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def files() -> Iterator[Files]:
+    made = Files()
     yield made
     made.close()
 
@@ -217,7 +292,7 @@ class Drill:
     def check(self, accepted: dict[str, str], expected: dict[str, Any]) -> int:
         """Every accepted screening ended once, as undisturbed; return how many did."""
         with reading(self.kept.engine).connect() as connection:
-            asked = select(SCREENINGS.c.id, SCREENINGS.c.name)
+            asked = select(SCREENINGS.c.id, SCREENINGS.c.name, SCREENINGS.c.source)
             listed = connection.execute(asked).all()
             events = select(AUDIT_EVENTS.c.subject, AUDIT_EVENTS.c.action)
             said = connection.execute(events.order_by(AUDIT_EVENTS.c.number)).all()
@@ -225,6 +300,7 @@ class Drill:
         for row in listed:  # those too whose 202 was lost with the process
             of_it = [action for id_, action in said if id_ == row.id]
             assert of_it == ["accepted", "finished"], row.id
+            assert row.source is None, row.id
             report = self.verdict(row.id)
             assert report["decision"]["outcome"] == KINDS[row.name][0]
             assert report == expected[row.name], row.id

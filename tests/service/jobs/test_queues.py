@@ -27,7 +27,11 @@ def fill(backend: Backend, tenant: str, count: int) -> None:
 def test_what_waits_is_counted_by_queue(backend: Backend) -> None:
     assert set(depth(backend).values()) == {0}
     fill(backend, "acme", 3)
+    with backend.engine.begin() as connection:
+        backend.queues.enqueue_ingest(connection, "acme-9", "acme")
     assert depth(backend) == {
+        ("ingest", "waiting"): 1,
+        ("ingest", "running"): 0,
         ("detect", "waiting"): 3,
         ("detect", "running"): 0,
         ("trial", "waiting"): 0,
@@ -43,12 +47,12 @@ class Claims:
 
     dbos: DBOS
 
-    def take(self, worker: str) -> list[str]:
-        queue = self.dbos._sys_db.get_queue("detect")
+    def take(self, worker: str, name: str = "detect") -> list[str]:
+        queue = self.dbos._sys_db.get_queue(name)
         assert queue is not None
         keys: list[Any] = [None]
         if queue._has_partition_limits():
-            keys = self.dbos._sys_db.get_queue_partitions("detect")
+            keys = self.dbos._sys_db.get_queue_partitions(name)
         found: list[str] = []
         for key in keys:
             claimed, _ = self.dbos._sys_db.start_queued_workflows(
@@ -77,4 +81,17 @@ def test_a_tenant_has_at_most_so_many_at_work(
     fill(backend, "other", 1)
     if each:  # the other is not behind the busy one's four that wait
         assert claims.take("worker-3") == ["other-0"]
+    backend.close()
+
+
+def test_a_process_fetches_as_many_at_once_as_the_setting_says(
+    database_url: str, tmp_path: Path
+) -> None:
+    options = {"database_url": database_url, "data_dir": tmp_path}
+    backend = open_backend(Settings(**options, fetch_at_once=3))  # type: ignore[arg-type]
+    with backend.engine.begin() as connection:
+        for number in range(5):
+            backend.queues.enqueue_ingest(connection, f"acme-{number}", "acme")
+    claims = Claims(backend.queues._client)  # type: ignore[arg-type]  # as above
+    assert [len(claims.take(f"worker-{n}", "ingest")) for n in range(2)] == [3, 2]
     backend.close()

@@ -19,6 +19,8 @@ def steps_of(backend: Backend, screening: str) -> Steps:
     return Steps(
         Equipment(
             store=backend.store,
+            sources=missing,  # type: ignore[arg-type]  # not asked for either
+            queue=backend.queues,
             models=missing,
             load_moderator=missing,
             limits=backend.settings.limits(),

@@ -42,7 +42,8 @@ def written(seal: Seal, content: bytes, block: int) -> bytes:
 def test_content_of_any_size_comes_back(size: int) -> None:
     seal, content = Seal([KEY]), os.urandom(size)
     for sealed in (seal.seal(content), written(seal, content, 10_000)):
-        assert content[:50] not in sealed[HEADER_BYTES:] or not content
+        if size >= 50:  # a single byte is found by chance
+            assert content[:50] not in sealed[HEADER_BYTES:]
         assert seal.open(sealed) == content
         pieces = (sealed[at : at + 777] for at in range(0, len(sealed), 777))
         assert b"".join(seal.opened(pieces)) == content

@@ -1,6 +1,6 @@
 from typing import Any
 
-from service.storage.stages import TRIAL, Lap, laps_of, note_stage
+from service.storage.stages import FETCH, READ, TRIAL, Lap, laps_of, note_stage
 
 NEW: dict[str, Any] = {
     "stage": "",
@@ -35,6 +35,11 @@ def test_what_lies_between_two_stages_belongs_to_the_second() -> None:
 def test_waiting_for_the_trial_is_no_work() -> None:
     row = told((0, "a", 0, 9), (3, "a", 9, 9), (50, TRIAL, 0, 1), (54, "tune", 0, 5))
     assert laps_of(row["stages"]) == {"a": Lap(3.0, 9), TRIAL: Lap(4.0, 1)}
+
+
+def test_waiting_for_the_detectors_after_a_fetch_is_no_work() -> None:
+    row = told((0, FETCH, 0, 1), (3, FETCH, 1, 1), (50, READ, 0, 1), (54, READ, 9, 9))
+    assert laps_of(row["stages"]) == {FETCH: Lap(3.0, 1), READ: Lap(4.0, 9)}
 
 
 def test_a_stage_that_comes_again_adds_up() -> None:

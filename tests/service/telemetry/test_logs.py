@@ -3,8 +3,11 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any, Literal
 
+import httpx
 import pytest
 
 from service.settings import Settings
@@ -72,3 +75,28 @@ def test_levels_below_the_setting_are_left_out() -> None:
     logging.getLogger("service.api").warning("loud")
     assert stream.getvalue().count("\n") == 1
     assert "loud" in stream.getvalue()
+
+
+def test_no_library_writes_the_url_that_it_asks_or_is_sent_to() -> None:
+    """Nor at the finest level: it may hold a signature."""
+
+    class Moved(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"{self.path}&again=signature")
+            self.end_headers()
+
+        def log_message(self, *given: object) -> None:
+            pass
+
+    stream = io.StringIO()
+    set_up_logs(Settings(log_level="debug"), stream)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/a?key=signature"
+        assert httpx.get(url).status_code == 302
+        thread.join()
+    logging.getLogger("service").debug("heard")
+    assert "heard" in stream.getvalue()
+    assert "signature" not in stream.getvalue()

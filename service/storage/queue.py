@@ -1,0 +1,22 @@
+"""Queue: what takes screenings to be worked on."""
+
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+
+class Queue(Protocol):
+    """Takes a tenant's screening, in the transaction that accepts it or moves it on.
+
+    Nothing happens before the commit.
+    """
+
+    def enqueue(self, connection: Connection, screening_id: str, tenant: str) -> None:
+        """Queue a screening whose dataset is here."""
+        ...
+
+    def enqueue_ingest(
+        self, connection: Connection, screening_id: str, tenant: str
+    ) -> None:
+        """Queue a screening whose dataset is still to be fetched."""
+        ...
