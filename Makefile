@@ -8,6 +8,8 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 DATA ?= ../shared/data
+# Test processes beside each other, of one thread each; a file's tests stay in one.
+TEST_PROCESSES ?= 2
 
 .PHONY: demo serve test test-all check check-security heads canary clean
 
@@ -18,7 +20,7 @@ serve: $(STAMP)
 	$(BIN)/tunegate serve
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -m "not gpu"
