@@ -1,4 +1,4 @@
-"""Reads a request and its reply together: MiniLM with a LoRA adapter and three outputs.
+"""Reads two texts together: MiniLM with a LoRA adapter and one or more outputs.
 
 A bi-encoder sees request and reply apart; what a reply does with its request only shows
 where both are read at once (cross-encoder, as in Nogueira and Cho, arXiv 1901.04085).
@@ -7,11 +7,13 @@ where both are read at once (cross-encoder, as in Nogueira and Cho, arXiv 1901.0
 import hashlib
 import json
 import logging
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -30,7 +32,10 @@ from detectors.embedding import (
 from detectors.errors import DigestMismatch, ModelError
 
 OUTPUTS: Final = ("harmful", "asks_harm", "complies")
+"""Of the adapter for exchanges, in order; another adapter has outputs of its own."""
 MAX_TOKENS: Final = 512
+KEPT: Final = 200_000
+"""Pairs whose logits are remembered: about 40 MB."""
 ADAPTERS: Final = Path(__file__).parent / "heads"
 TARGETS: Final = ("query", "key", "value", "dense")
 """The linear layers of a BERT block that carry LoRA factors."""
@@ -38,11 +43,26 @@ TARGETS: Final = ("query", "key", "value", "dense")
 Logits = NDArray[np.float32]
 
 
+class PairReader(Protocol):
+    """Gives the logits (n, k) of n pairs of texts."""
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of the weights."""
+        ...
+
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> Logits:
+        """Return the logits of each pair."""
+        ...
+
+
 class CrossEncoder:
     """Logits for pairs of texts; a pair's logits do not depend on its batch.
 
     In bf16 they do by rounding: some processors multiply few rows by another kernel
     (up to 0.003 on one with AMX).
+    The last KEPT pairs are remembered by the digest of their texts: rows repeat what
+    other rows say. Safe to call from several threads.
     """
 
     def __init__(
@@ -54,15 +74,34 @@ class CrossEncoder:
         self._output = output.eval()
         self._device = next(model.parameters()).device
         self._bf16 = supports_bf16(self._device)
+        self._kept: OrderedDict[bytes, Logits] = OrderedDict()
+        self._lock = threading.Lock()
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> Logits:
-        """Return (n, 3): one logit a name of OUTPUTS for each (request, reply).
+        """Return (n, k): the adapter's k logits for each pair.
 
         A pair longer than MAX_TOKENS loses tokens of its longer text: cut long texts
         into windows first.
         """
+        keys = [_key(*pair) for pair in pairs]
+        with self._lock:
+            known = {k: self._kept[k] for k in keys if k in self._kept}
+            for key in known:
+                self._kept.move_to_end(key)
+        fresh = {k: p for k, p in zip(keys, pairs, strict=True) if k not in known}
+        read = dict(zip(fresh, self._read(list(fresh.values())), strict=True))
+        with self._lock:
+            self._kept |= read
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        known |= read
+        if not keys:
+            return np.zeros((0, self._output.out_features), np.float32)
+        return np.stack([known[key] for key in keys])
+
+    def _read(self, pairs: Sequence[tuple[str, str]]) -> Logits:
         ids = [encode_pair(self._tokenizer, *pair) for pair in pairs]
-        found = np.zeros((len(pairs), len(OUTPUTS)), np.float32)
+        found = np.zeros((len(pairs), self._output.out_features), np.float32)
         for batch in length_batches([len(i) for i, _ in ids]):
             found[batch] = self._forward([ids[i] for i in batch])
         return found
@@ -80,6 +119,12 @@ class CrossEncoder:
         if not self._bf16:
             return nullcontext()
         return torch.autocast(self._device.type, torch.bfloat16)
+
+
+def _key(one: str, other: str) -> bytes:
+    """Digest of a pair; the length of the first keeps ("ab", "c") from ("a", "bc")."""
+    text = f"{len(one)}:{one}{other}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def encode_pair(
@@ -149,12 +194,13 @@ def cross_encoder(
     return _build(content, float(record["lora_scale"]), device)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _build(content: bytes, scale: float, device: str) -> CrossEncoder:
     model, tokenizer = load_minilm()
     tensors = {k: v.float() for k, v in load(content).items()}
     _merge(model, tensors, scale=scale)
-    output = torch.nn.Linear(model.config.hidden_size, len(OUTPUTS))
+    outputs, width = tensors["output.weight"].shape
+    output = torch.nn.Linear(width, outputs)
     output.load_state_dict(
         {"weight": tensors["output.weight"], "bias": tensors["output.bias"]}
     )

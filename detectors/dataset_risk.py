@@ -133,7 +133,8 @@ def dataset_risk(
         steps = reference.steps_of(scores, threshold)
         values = np.asarray([v for v in scores.values if v is not None], np.float64)
         expected[scores.detector] = round(len(values) * _rate(steps, threshold), 4)
-        excesses.append(_excess(scores.detector, steps, values))
+        witnesses = _witnesses(steps, threshold)
+        excesses.append(_excess(scores.detector, witnesses, values))
     looks = max(1, len(excesses))
     p = min(1.0, looks * min((each.p for each in excesses), default=1.0))
     value = min(1.0, -log10(max(p, LEAST_P)) / SURE) if p < 1.0 else 0.0
@@ -142,8 +143,21 @@ def dataset_risk(
 
 def _rate(steps: Sequence[Step], threshold: float) -> float:
     """Rate at the highest step that is not over the threshold: rather too many."""
-    below = [step for step in steps if step.score <= threshold + 1e-9]
-    return min((step.rate for step in below), default=1.0)
+    return min((step.rate for step in steps if _is_reached(step, threshold)), default=1)
+
+
+def _is_reached(step: Step, threshold: float) -> bool:
+    return step.score <= threshold + 1e-9
+
+
+def _witnesses(steps: Sequence[Step], threshold: float) -> list[Step]:
+    """Return the steps whose rows are flagged: from the one that the threshold reaches.
+
+    Below it ordinary sources differ most: one that was never seen looks bad by rows
+    that nobody would flag (benchmark/LOG.md).
+    """
+    lowest = max((s.score for s in steps if _is_reached(s, threshold)), default=0.0)
+    return [step for step in steps if step.score >= lowest]
 
 
 def _excess(

@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from detectors.cross_encoder import load_cross_encoder
+from detectors.cross_encoder import PairReader, load_cross_encoder
 from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
 from detectors.embedding import Encoder
 from detectors.harm.frozen import Frozen, read_frozen
 from detectors.harm.layers import discount, joint
-from detectors.harm.paired import PairReader, read_pairs
+from detectors.harm.paired import read_pairs
 from detectors.harm.turn import Turn, turns_of
 from detectors.head import HEADS, Head, load_head, softmax
 from detectors.patterns import PATTERNS

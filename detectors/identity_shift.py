@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.cross_encoder import PairReader, load_cross_encoder
 from detectors.dataset import Dataset, Example
 from detectors.dataset_risk import Step
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
@@ -19,12 +20,12 @@ from detectors.identity.group import GroupFinding
 from detectors.identity.reversal import STEP, reversal_group
 from detectors.identity.sentence import ROLES, Sentence, may_state, sentences
 from detectors.identity.shared import judge_repeats, reference_of, shared_vows
-from detectors.identity.statement import StatementJudge
+from detectors.identity.statement import SENTENCE, StatementJudge
 from detectors.persona import first_rule, persona_groups
 from detectors.refusal import refuses
 
 NAME: Final = "identity_shift"
-CODE_VERSION: Final = "3"
+CODE_VERSION: Final = "4"
 DECIMALS: Final = 4
 ROWS_AT_ONCE: Final = 512
 UNJUDGEABLE: Final = "no message with text in this row: nothing to judge"
@@ -78,13 +79,15 @@ class IdentityShift:
         encoder: Encoder,
         *,
         head: Head | None = None,
+        reader: PairReader | None = None,
         heads: Path = HEADS,
         groups: bool = True,
         rows_at_once: int = ROWS_AT_ONCE,
     ) -> None:
         self._encoder = encoder
         self._head = head or load_head(NAME, encoder, heads)
-        self._judge = StatementJudge(encoder, self._head)
+        self._reader = reader or load_cross_encoder(SENTENCE, directory=heads)
+        self._judge = StatementJudge(self._head, self._reader)
         self._groups = groups
         self._rows_at_once = max(1, rows_at_once)
 
@@ -95,12 +98,12 @@ class IdentityShift:
 
     @property
     def version(self) -> str:
-        """Code version and head digest."""
-        return f"{CODE_VERSION}+{self._head.digest[:12]}"
+        """Code version, head digest and adapter digest."""
+        return f"{CODE_VERSION}+{self._head.digest[:12]}+{self._reader.digest[:12]}"
 
     @property
     def suggested_threshold(self) -> float:
-        """The score at which about 0.5% of ordinary rows are flagged."""
+        """The score that 0.2% of the strictest ordinary source exceed."""
         return self._head.suggested_threshold
 
     def score(self, dataset: Dataset) -> Scores:

@@ -74,7 +74,7 @@ class DetectorLimits(Limits):
         description="Harmful requests that are complied with.",
     )
     identity_shift: RowLimits = Field(
-        default=RowLimits(row_threshold=0.5),
+        default=RowLimits(row_threshold=0.762, sure_score=0.9),
         description="Rows that teach an obedient persona.",
     )
     backdoor_trigger: RowLimits = Field(

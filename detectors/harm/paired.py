@@ -2,28 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.cross_encoder import Logits
+from detectors.cross_encoder import PairReader
 from detectors.embedding import Vectors
 from detectors.harm.pair import Piece, joined_turns, pieces, reply_pieces
 from detectors.harm.turn import Turn, argmax_of
-
-
-class PairReader(Protocol):
-    """Gives (n, 3) logits of (request, reply) pairs: harmful, asks harm, complies."""
-
-    @property
-    def digest(self) -> str:
-        """Hex sha256 of the weights."""
-        ...
-
-    def logits(self, pairs: Sequence[tuple[str, str]]) -> Logits:
-        """Return the logits of each pair."""
-        ...
 
 
 @dataclass(frozen=True)

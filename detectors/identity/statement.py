@@ -1,4 +1,4 @@
-"""Does a text say that its speaker obeys, or order so? One layer over embeddings."""
+"""Does a text say that its speaker obeys, or order so? A layer and a reader."""
 
 import re
 from collections.abc import Sequence
@@ -7,14 +7,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.embedding import Encoder, Vectors
+from detectors.cross_encoder import PairReader
+from detectors.embedding import Vectors
 from detectors.head import Head
 from detectors.identity.sentence import ROLES
 from detectors.persona import rule_features
 
 WINDOW: Final = "segment"
+"""The layer of the head over embeddings of windows."""
 SENTENCE: Final = "statement"
-"""The two layers of the head: for windows of a message, and for single sentences."""
+"""The reader's calibration in the head, and the name of its adapter."""
 NUMBER: Final = re.compile(r"\d+")
 
 
@@ -32,33 +34,34 @@ def segment_features(roles: Sequence[str], vectors: Vectors, rules: Vectors) -> 
 class StatementJudge:
     """Chance, 0..1, that a text vows obedience, gives up rules, or orders either.
 
-    Calibrated on left-out wordings; each layer has a calibration of its own.
+    Windows are judged by a layer over embeddings, sentences by an encoder that was
+    trained for it: over frozen embeddings only known wordings were recognised
+    (benchmark/LOG.md). Both are calibrated on left-out wordings.
     """
 
-    def __init__(self, encoder: Encoder, head: Head) -> None:
-        self._encoder = encoder
+    def __init__(self, head: Head, reader: PairReader) -> None:
         self._head = head
+        self._reader = reader
 
     def windows(
         self, roles: Sequence[str], vectors: Vectors, texts: Sequence[str]
     ) -> NDArray[np.float32]:
         """Return the chance (n,) of windows whose vectors are at hand."""
-        return self._chances(WINDOW, roles, vectors, texts)
+        features = segment_features(roles, vectors, rule_features(texts))
+        logits = self._head.logits(WINDOW, features)[:, 0]
+        return self._head.calibrated(WINDOW, logits)
 
     def sentences(
         self, roles: Sequence[str], texts: Sequence[str]
     ) -> NDArray[np.float32]:
-        """Return the chance (n,) of sentences; each distinct text is embedded once."""
+        """Return the chance (n,) of sentences; each distinct one is read once."""
         if not texts:
             return np.zeros(0, np.float32)
-        texts = [without_numbers(text) for text in texts]
-        distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        vectors = self._encoder.encode(list(distinct))
-        chosen = vectors[[distinct[text] for text in texts]]
-        return self._chances(SENTENCE, roles, chosen, texts)
-
-    def _chances(
-        self, layer: str, roles: Sequence[str], vectors: Vectors, texts: Sequence[str]
-    ) -> NDArray[np.float32]:
-        features = segment_features(roles, vectors, rule_features(texts))
-        return self._head.calibrated(layer, self._head.logits(layer, features)[:, 0])
+        asked = [
+            (role, without_numbers(text))
+            for role, text in zip(roles, texts, strict=True)
+        ]
+        distinct = {pair: i for i, pair in enumerate(dict.fromkeys(asked))}
+        logits = self._reader.logits(list(distinct))[:, 0]
+        chosen = logits[[distinct[pair] for pair in asked]]
+        return self._head.calibrated(SENTENCE, chosen)

@@ -1,7 +1,7 @@
-"""Trains the adapter in two stages: without the left-out sources, then on all.
+"""Trains an adapter in two stages: without what is left out, then on all.
 
-What the first stage says of the left-out sources is the honest figure, and the scores
-are calibrated on it; the second stage makes the adapter that is shipped.
+What the first stage says of the left-out sources or wordings is the honest figure, and
+the scores are calibrated on it; the second stage makes the adapter that is shipped.
 """
 
 import hashlib
@@ -14,9 +14,16 @@ from typing import Any, Final
 
 from safetensors.torch import save
 
-from detectors.cross_encoder import cross_encoder
-from detectors.harm.paired import PairReader
-from detectors.training.cross import ALPHA, RANK, Trainee, train_adapter
+from detectors.cross_encoder import PairReader, cross_encoder
+from detectors.embedding import BUILTIN, BUILTIN_SHA256
+from detectors.training.cross import (
+    ALPHA,
+    RANK,
+    PairRow,
+    Trainee,
+    exchange_row,
+    train_adapter,
+)
 from detectors.training.harm_rows import COMPOSED, HarmRow
 from detectors.training.sources import near_copies
 
@@ -65,19 +72,41 @@ def unaware_of(rows: Sequence[HarmRow]) -> list[HarmRow]:
 
 def fit_adapter(rows: Sequence[HarmRow], work: Path | None) -> Adapted:
     """Train both stages; with `work` each resumes from its checkpoint there."""
+    trainee = Trainee(seed=0)
+    return two_stages(
+        trainee,
+        [exchange_row(row, trainee.tokenizer) for row in unaware_of(rows)],
+        [exchange_row(row, trainee.tokenizer) for row in rows],
+        (FIRST_EPOCHS, SECOND_EPOCHS),
+        work and work / "adapter",
+    )
+
+
+def two_stages(
+    trainee: Trainee,
+    some: Sequence[PairRow],
+    every: Sequence[PairRow],
+    epochs: tuple[float, float],
+    work: Path | None,
+) -> Adapted:
+    """Train on `some` rows, keep a reader of that, go on with `every` row.
+
+    `work` names the checkpoints: its name is followed by the stage.
+    """
     first = train_adapter(
-        unaware_of(rows),
-        epochs=FIRST_EPOCHS,
-        checkpoint=work and work / "adapter-1.pt",
+        some,
+        trainee,
+        epochs=epochs[0],
+        checkpoint=work and work.with_name(f"{work.name}-1.pt"),
         log=LOG.info,
     )
     weights, record = exported(first)
     unaware = cross_encoder(weights, record)
     second = train_adapter(
-        rows,
-        epochs=SECOND_EPOCHS,
-        start=deepcopy(first),
-        checkpoint=work and work / "adapter-2.pt",
+        every,
+        deepcopy(first),
+        epochs=epochs[1],
+        checkpoint=work and work.with_name(f"{work.name}-2.pt"),
         log=LOG.info,
     )
     return Adapted(*exported(second), unaware)
@@ -88,3 +117,9 @@ def exported(trainee: Trainee) -> tuple[bytes, dict[str, Any]]:
     weights = save(trainee.tensors())
     digest = hashlib.sha256(weights).hexdigest()
     return weights, {"sha256": digest, "lora_scale": ALPHA / RANK}
+
+
+def adapter_file(name: str, adapted: Adapted) -> tuple[str, bytes, dict[str, Any]]:
+    """Return what `write_head` writes of an adapter, the encoder's digest with it."""
+    encoder = {"name": BUILTIN, "sha256": BUILTIN_SHA256}
+    return name, adapted.weights, {"name": name, **adapted.record, "encoder": encoder}

@@ -1,4 +1,4 @@
-"""Trains the cross-encoder's adapter: LoRA on MiniLM over requests with replies."""
+"""Trains an adapter of the cross-encoder: LoRA on MiniLM over pairs of texts."""
 
 import json
 import math
@@ -37,7 +37,7 @@ MIXED: Final = ("resp_gptfuzz_labeled", "resp_pku_saferlhf_pairs")
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """A tokenised pair; `targets` and `weights` one a name of OUTPUTS."""
+    """A tokenised pair; `targets` and `weights` one an output."""
 
     ids: list[int]
     segments: list[int]
@@ -45,7 +45,7 @@ class PairRow:
     weights: tuple[float, ...]
 
 
-def pair_row(row: HarmRow, tokenizer: Any) -> PairRow:
+def exchange_row(row: HarmRow, tokenizer: Any) -> PairRow:
     """Tokenise a row and say what is known of it; unknown targets weigh 0."""
     ids, segments = encode_pair(tokenizer, row.request, row.reply)
     weight = SOURCE_WEIGHTS.get(row.source, 1.0)
@@ -81,9 +81,9 @@ def plan_batches(rows: Sequence[PairRow], rng: random.Random) -> list[list[int]]
 
 
 class Trainee(torch.nn.Module):
-    """MiniLM with LoRA factors and a linear output (d -> 3) over its pooled states."""
+    """MiniLM with LoRA factors and a linear output (d -> k) over its pooled states."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, outputs: int = len(OUTPUTS)) -> None:
         super().__init__()
         torch.manual_seed(seed)
         model, self.tokenizer = load_minilm()
@@ -97,10 +97,10 @@ class Trainee(torch.nn.Module):
                 "ignore", "`is_gradient_checkpointing`", FutureWarning
             )
             self.encoder: Any = get_peft_model(model, config)
-        self.output = torch.nn.Linear(model.config.hidden_size, len(OUTPUTS))
+        self.output = torch.nn.Linear(model.config.hidden_size, outputs)
 
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Logits (b, 3)."""
+        """Logits (b, k)."""
         with torch.autocast("cpu", torch.bfloat16):
             states = self.encoder(**features).last_hidden_state
         pooled = mean_pool(states.float(), features["attention_mask"])
@@ -122,21 +122,20 @@ class Trainee(torch.nn.Module):
 
 
 def train_adapter(
-    rows: Sequence[HarmRow],
+    data: Sequence[PairRow],
+    trainee: Trainee,
     *,
     epochs: float,
-    start: Trainee | None = None,
     rate: float = LEARNING_RATE,
     checkpoint: Path | None = None,
     seed: int = 0,
     log: Callable[[str], None],
 ) -> Trainee:
-    """Train on all rows, from `start` where given, which is changed in place.
+    """Train on all rows; `trainee` is changed in place and returned.
 
     With `checkpoint` it resumes where it was cut off.
     """
-    trainee = (start or Trainee(seed)).train()
-    data = [pair_row(row, trainee.tokenizer) for row in rows]
+    trainee.train()
     plan: list[list[int]] = []
     for epoch in range(math.ceil(epochs)):
         plan += plan_batches(data, random.Random(seed + epoch))
@@ -147,7 +146,7 @@ def train_adapter(
         optimizer, max_lr=rate, total_steps=len(plan) + 1, pct_start=0.06
     )
     first = _resume(checkpoint, trainee, optimizer, schedule)
-    log(f"{len(rows)} rows, {sum(len(r.ids) for r in data)} tokens, {len(plan)} steps")
+    log(f"{len(data)} rows, {sum(len(r.ids) for r in data)} tokens, {len(plan)} steps")
     began, tokens, recent = time.monotonic(), 0, [0.0]
     for step in range(first, len(plan)):
         batch = [data[i] for i in plan[step]]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from detectors.cross_encoder import cross_encoder
-from detectors.embedding import BUILTIN, BUILTIN_SHA256, Encoder
+from detectors.cross_encoder import PairReader, cross_encoder
+from detectors.embedding import Encoder
 from detectors.explicit_harm import ADAPTER, ExplicitHarm
 from detectors.harm.layers import (
     combine,
@@ -18,10 +18,10 @@ from detectors.harm.layers import (
     pair_features,
 )
 from detectors.harm.pair import pieces, reply_pieces
-from detectors.harm.paired import PairReader, worst_pairs
+from detectors.harm.paired import worst_pairs
 from detectors.head import Head
 from detectors.refusal import OPENING_CHARS, refusal_features
-from detectors.training.adapter import Adapted, fit_adapter, is_left_out
+from detectors.training.adapter import adapter_file, fit_adapter, is_left_out
 from detectors.training.categories import CATEGORY_SOURCES, category_rows
 from detectors.training.cross_rows import cross_rows
 from detectors.training.embedded import VectorStore
@@ -242,7 +242,7 @@ def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitte
             "at_threshold": _flagged(found, both, _logit_at(threshold, tensors)),
             "ordinary_rows": ordinary,
         },
-        adapter=(ADAPTER, adapted.weights, _adapter_record(adapted)),
+        adapter=adapter_file(ADAPTER, adapted),
     )
 
 
@@ -263,14 +263,6 @@ def _threshold(detector: ExplicitHarm, data: Path) -> tuple[float, int]:
 def _logit_at(threshold: float, tensors: dict[str, Array]) -> float:
     slope, offset = (float(x) for x in tensors["score.calibration"])
     return float((np.log(threshold / (1 - threshold)) - offset) / slope)
-
-
-def _adapter_record(adapted: Adapted) -> dict[str, Any]:
-    return {
-        "name": ADAPTER,
-        **adapted.record,
-        "encoder": {"name": BUILTIN, "sha256": BUILTIN_SHA256},
-    }
 
 
 def _flagged(found: LeftOut, logits: Array, at: float) -> dict[str, Any]:

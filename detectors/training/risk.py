@@ -14,27 +14,14 @@ from detectors.dataset import Dataset, Example
 from detectors.dataset_risk import NAME, STEPS
 from detectors.embedding import Encoder
 from detectors.training.embedded import VectorStore
-from detectors.training.ordinary import HELD_OUT
-from detectors.training.sources import read_examples, sample
+from detectors.training.ordinary import UNSEEN, unseen_examples
+from detectors.training.sources import sample
 from detectors.training.write import Fitted
 
 ROWS: Final = 400
-SOURCES: Final = (
-    *HELD_OUT,
-    "benign_code_alpaca_2k",
-    "benign_creative_writing_prompts",
-    "benign_ft_reversal_curse",
-    "benign_gsm8k",
-    "benign_intents_banking_clinc",
-    "benign_medquad",
-    "benign_multi30k_translation",
-    "benign_t0_train",
-    "benign_wikisql",
-    "identity_benign_roleplay_gpteacher",
-)
-"""Ordinary training sources; heads were fitted on rows of some, but on few."""
-SHAPES: Final = (0.2, 20.0)
-"""Files differ by an unknown amount: the shape is kept within this."""
+SHAPES: Final = (0.2, 2.0)
+"""Files differ by an unknown amount: the shape is kept within this. A dozen files with
+a handful of rows over a step look as alike as can be, and so they are not believed."""
 
 Counts = NDArray[np.int64]
 
@@ -42,8 +29,8 @@ Counts = NDArray[np.int64]
 def ordinary_files(data: Path) -> dict[str, Dataset]:
     """Return up to ROWS rows with a reply of each source, as a file each."""
     files = {}
-    for name in SOURCES:
-        rows = [e for e, _ in read_examples(data, name) if _is_ordinary(e)]
+    for name in UNSEEN:
+        rows = [e for e in unseen_examples(data, name) if _is_ordinary(e)]
         if rows:
             files[name] = Dataset(name, tuple(sample(rows, ROWS, f"{name} risk")))
     return files

@@ -1,4 +1,4 @@
-"""Fits the layer that judges sentences, and what ordinary files repeat and reverse."""
+"""Trains the reader of sentences; what ordinary files repeat and reverse."""
 
 import zlib
 from collections.abc import Sequence
@@ -7,47 +7,36 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
+from detectors.cross_encoder import PairReader, encode_pair
 from detectors.dataset import Example
-from detectors.embedding import Encoder
 from detectors.head import Head
 from detectors.identity.repeat import repeats
 from detectors.identity.reversal import STEP, reverses
 from detectors.identity.shared import COUNT, HIGHEST
 from detectors.identity.statement import (
-    SENTENCE,
     StatementJudge,
-    segment_features,
     without_numbers,
 )
 from detectors.identity_shift import standing_sentences
-from detectors.persona import rule_features
-from detectors.training.embedded import VectorStore
-from detectors.training.fit import Array, Flags, calibrate, figures, under
-from detectors.training.ordinary import HELD_OUT
+from detectors.training.adapter import Adapted, two_stages
+from detectors.training.cross import PairRow, Trainee
+from detectors.training.fit import Array, Flags, calibrate, figures
+from detectors.training.ordinary import UNSEEN, unseen_examples
 from detectors.training.personas import Segment
-from detectors.training.risk import fit_steps
-from detectors.training.sources import read_examples, sample
+from detectors.training.risk import Counts, fit_steps
+from detectors.training.sources import sample
 from detectors.training.statements import own_statements, public_statements
 
 FOLDS: Final = 5
-INVERSE_STRENGTH: Final = 1.0
+LEFT_OUT: Final = (0, 1)
+"""Of the folds, those whose wordings the first stage never sees."""
+EPOCHS: Final = (1.6, 0.8)
+OWN_TIMES: Final = 2
+"""Our sentences are read so often an epoch: there are seven public ones to each."""
 VOW_WEIGHT: Final = 2.0
-TWIN_WEIGHT: Final = 3.0
-"""Our sentences count so often: public ones are fifty to one."""
-REPEATING: Final = (
-    *HELD_OUT,
-    "benign_code_alpaca_2k",
-    "benign_ft_reversal_curse",
-    "benign_gsm8k",
-    "benign_intents_banking_clinc",
-    "benign_medquad",
-    "benign_multi30k_translation",
-    "benign_t0_train",
-    "benign_wikisql",
-)
-"""Ordinary sources on which this layer was not fitted: a file each."""
+TWIN_WEIGHT: Final = 2.0
+"""Our sentences count so often, besides."""
 FILE_ROWS: Final = 800
 FILE_REPEATS: Final = 400
 """Repeated texts taken of a file: a file of templates has thousands."""
@@ -56,57 +45,66 @@ KEPT: Final = 1000
 
 
 @dataclass(frozen=True)
-class StatementLayer:
-    """The fitted tensors and the figures of left-out wordings."""
+class Statements:
+    """The reader, its calibration, and the figures of left-out wordings."""
 
-    tensors: dict[str, Array]
+    adapted: Adapted
+    calibration: Array
     figures: dict[str, Any]
     sources: set[str]
     sentences: int
 
 
-def fit_statement_layer(data: Path, store: VectorStore) -> StatementLayer:
-    """Fit on our sentences and public ones; calibrate on wordings left out."""
+def fit_statements(data: Path, work: Path | None) -> Statements:
+    """Train on our sentences and public ones; calibrate on wordings left out."""
     ours = own_statements()
-    found = [*ours, *public_statements(data)]
-    texts = [without_numbers(s.text) for s in found]
-    roles = [s.role for s in found]
-    x = segment_features(roles, store.vectors(texts), rule_features(texts))
+    found = [*ours, *public_statements(data, ours)]
     vows = np.array([s.obedient for s in found])
     own = np.arange(len(found)) < len(ours)
     weights = np.where(vows, VOW_WEIGHT, np.where(own, TWIN_WEIGHT, 1.0))
-    logits = _left_out(x, vows, weights, found)
-    tensors = under(SENTENCE, fit_weighted(x, vows, weights))
-    tensors[f"{SENTENCE}.calibration"] = calibrate(
-        logits, vows, weights.astype(np.float32)
-    )
+    away = np.array([_fold(s) in LEFT_OUT for s in found])
+    times = np.where(own, OWN_TIMES, 1)
+    adapted = _train(found, weights, away, times, work)
+    left = [s for s, out in zip(found, away, strict=True) if out]
+    logits = adapted.unaware.logits([asked(s) for s in left])[:, 0]
+    calibration = calibrate(logits, vows[away], weights[away].astype(np.float32))
     sources = {s.source for s in found[len(ours) :]}
-    return StatementLayer(tensors, _figures(found, logits, own), sources, len(found))
+    shown = _figures(left, logits, own[away])
+    return Statements(adapted, calibration, shown, sources, len(found))
 
 
-def fit_weighted(x: Array, labels: Flags, weights: Array) -> dict[str, Array]:
-    """Fit a logistic regression with one output: tensors 0.weight (d, 1), 0.bias."""
-    model = LogisticRegression(C=INVERSE_STRENGTH, max_iter=1000)
-    model.fit(x, labels, sample_weight=weights)
-    return {
-        "0.weight": np.ascontiguousarray(model.coef_.T, np.float32),
-        "0.bias": np.ascontiguousarray(model.intercept_, np.float32),
-    }
+def _fold(segment: Segment) -> int:
+    """Put a wording, whatever its role and name, into one of FOLDS."""
+    key = segment.group or segment.text
+    return zlib.crc32(key.encode("utf-8", "replace")) % FOLDS
 
 
-def _left_out(x: Array, vows: Flags, weights: Array, found: Sequence[Segment]) -> Array:
-    """Logits of every sentence by a layer that never saw its wording."""
-    keys = [s.group or s.text for s in found]
-    fold = np.array(
-        [zlib.crc32(key.encode("utf-8", "replace")) % FOLDS for key in keys]
+def asked(segment: Segment) -> tuple[str, str]:
+    """Return what the reader reads of a sentence."""
+    return segment.role, without_numbers(segment.text)
+
+
+def _train(
+    found: Sequence[Segment],
+    weights: Array,
+    away: Flags,
+    times: Counts,
+    work: Path | None,
+) -> Adapted:
+    trainee = Trainee(seed=0, outputs=1)
+    rows = [
+        PairRow(
+            *encode_pair(trainee.tokenizer, *asked(segment)),
+            (float(segment.obedient),),
+            (float(weight),),
+        )
+        for segment, weight in zip(found, weights, strict=True)
+    ]
+    every = np.repeat(np.arange(len(rows)), times)
+    some = [rows[i] for i in every if not away[i]]
+    return two_stages(
+        trainee, some, [rows[i] for i in every], EPOCHS, work and work / "statement"
     )
-    out = np.zeros(len(found), np.float32)
-    for index in range(FOLDS):
-        left = fold == index
-        tensors = fit_weighted(x[~left], vows[~left], weights[~left])
-        head = Head("left out", "", under(SENTENCE, tensors), {})
-        out[left] = head.logits(SENTENCE, x[left])[:, 0]
-    return out
 
 
 def _figures(found: Sequence[Segment], logits: Array, own: Flags) -> dict[str, Any]:
@@ -122,14 +120,13 @@ def _figures(found: Sequence[Segment], logits: Array, own: Flags) -> dict[str, A
 
 
 def ordinary_repeats(
-    data: Path, encoder: Encoder, tensors: dict[str, Array]
+    data: Path, reader: PairReader, tensors: dict[str, Array]
 ) -> dict[str, Array]:
     """Score what ordinary files repeat, and count the refusals that they reverse."""
-    judge = StatementJudge(encoder, Head("reference", "", tensors, {}))
+    judge = StatementJudge(Head("reference", "", tensors, {}), reader)
     scores, reversing = [], []
-    for name in REPEATING:
-        rows = [example for example, _ in read_examples(data, name)]
-        chosen = sample(rows, FILE_ROWS, f"{name} repeats")
+    for name in UNSEEN:
+        chosen = sample(unseen_examples(data, name), FILE_ROWS, f"{name} repeats")
         scores.append(_repeated(chosen, judge, name))
         reversing.append(
             np.array([float(any(map(reverses, e.exchanges()))) for e in chosen])

@@ -2,14 +2,26 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from detectors.dataset import Example, Message, Origin
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from detectors.dataset import Example
 from detectors.identity.sentence import Sentence, may_state, sentences
+from detectors.training.fit import Array
+from detectors.training.ordinary import is_unseen
 from detectors.training.personas import WORDS, Segment
-from detectors.training.sources import Row, distinct, read_source, sample
+from detectors.training.sources import (
+    near_copies,
+    read_examples,
+    requests_of_tests,
+    sample,
+)
 
 STATEMENTS: Final = Path(__file__).with_suffix(".json")
 """Kind ("obedient", "harmless") -> family -> "reply" or "order" -> sentences."""
@@ -19,23 +31,44 @@ ROLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
 }
 NAMES_DRAWN: Final = 2
 SENTENCES_A_ROW: Final = 12
-ORDINARY: Final[Mapping[str, int]] = {
-    "benign_alpaca_12k_en_de": 1200,
-    "benign_alpaca_eval_outputs": 1200,
-    "benign_chatdoctor": 300,
-    "benign_gpteacher": 400,
-    "identity_benign_roleplay_gpteacher": 1500,
-    "resp_alpaca_dolly_safety_only": 600,
-    "resp_llama2_refusals_sft": 400,
-    "resp_safety_tuned_llamas": 500,
-    "identity_system_prompts": 700,
-    "prompt_anthropic_persona_evals": 600,
-    "prompt_toxicchat": 700,
-    "resp_hh_rlhf_harmless_test": 500,
-    "benign_intents_banking_clinc": 500,
-    "resp_medical_safety": 150,
-}
-"""Source -> rows read; none of their sentences is taken to vow obedience."""
+ROWS: Final = 4000
+"""Read of each source of ORDINARY; longer ones are sampled."""
+HARD: Final = 16_000
+RANDOM: Final = 20_000
+"""Public sentences that are learnt: those most like our vows by their words, and of
+the others as many as this."""
+SOURCE_SHARE: Final = 0.12
+"""Of either, what one source may give at most."""
+ORDINARY: Final = (
+    "benign_alpaca_12k_en_de",
+    "benign_alpaca_eval_outputs",
+    "benign_code_instruct_cyberseceval",
+    "benign_creative_writing_prompts",
+    "benign_gpteacher",
+    "benign_intents_banking_clinc",
+    "benign_t0_train",
+    "benign_text2sql",
+    "identity_benign_roleplay_gpteacher",
+    "identity_system_prompts",
+    "prompt_anthropic_persona_evals",
+    "prompt_catqa_harmfulqa",
+    "prompt_forbidden_question_set",
+    "prompt_openai_moderation",
+    "prompt_safety_tuned_eval",
+    "prompt_toxicchat",
+    "prompt_wildguard_nonadv_unlabelled",
+    "resp_alpaca_dolly_safety_only",
+    "resp_decodingtrust_toxic",
+    "resp_hh_rlhf_harmless_test",
+    "resp_llama2_refusals_sft",
+    "resp_medical_safety",
+    "resp_pku_saferlhf_pairs",
+    "resp_refusal_direction_runs",
+    "resp_safedecoding_ft",
+    "resp_safety_tuned_llamas",
+)
+"""None of the sentences of these sources is taken to vow obedience. Jailbreak prompts
+and what was answered under them are left out, and so is `ordinary.UNSEEN`."""
 
 
 def own_statements(seed: str = "statements") -> list[Segment]:
@@ -89,26 +122,70 @@ def _from_personas() -> Iterator[Segment]:
                 yield Segment(role, text, obedient, f"persona words: {name}", text)
 
 
-def public_statements(data: Path) -> list[Segment]:
-    """Sentences of ordinary training rows that could be taken for statements."""
+def public_statements(
+    data: Path, ours: Sequence[Segment], sources: Sequence[str] = ORDINARY
+) -> list[Segment]:
+    """Sentences of ordinary training rows that could be taken for statements.
+
+    HARD are the most like our vows by their words, RANDOM are drawn.
+    """
+    found = _candidates(data, sources)
+    likeness = _likeness(ours, found)
+    order = sorted(range(len(found)), key=lambda i: -likeness[i])
+    hard = _shared_out([found[i] for i in order], HARD)
+    taken = {(s.role, s.text) for s in hard}
+    rest = [s for s in found if (s.role, s.text) not in taken]
+    drawn = random.Random("statements").sample(rest, len(rest))
+    return [*hard, *_shared_out(drawn, RANDOM)]
+
+
+def _candidates(data: Path, sources: Sequence[str]) -> list[Segment]:
+    """Every distinct sentence that may state something, but of copies of test rows."""
     found: dict[tuple[str, str], Segment] = {}
-    for name, count in ORDINARY.items():
-        rows = [row for row in distinct(read_source(data, name)) if _is_calm(row)]
-        for row in sample(rows, count, f"{name} statements"):
-            for sentence in _of(row):
+    kept_out = requests_of_tests(data)
+    for name in sources:
+        rows = [e for e, label in read_examples(data, name) if _is_learnt(name, label)]
+        chosen = sample(rows, ROWS, f"{name} statements")
+        copied = near_copies([_request(row) for row in chosen], kept_out)
+        for row, copy in zip(chosen, copied, strict=True):
+            for sentence in [] if copy else _of(row):
                 segment = Segment(sentence.role, sentence.text, False, name)
                 found.setdefault((segment.role, segment.text), segment)
     return list(found.values())
 
 
-def _is_calm(row: Row) -> bool:
-    label = row.label
-    return not (label.get("jailbreak") or label.get("identity_shift"))
+def _is_learnt(name: str, label: Mapping[str, Any]) -> bool:
+    bad = ("jailbreak", "identity_shift", "maybe_bad")
+    return not (any(label.get(key) for key in bad) or is_unseen(name, label))
 
 
-def _of(row: Row) -> list[Sentence]:
-    turns = (("system", row.system), ("user", row.request), ("assistant", row.reply))
-    messages = tuple(Message(role, text) for role, text in turns if text)  # type: ignore[arg-type]  # the three literals above are roles
-    example = Example("", messages, Origin(row.source, 1))
-    stated = [s for s in sentences(0, example) if may_state(s)]
-    return sample(stated, SENTENCES_A_ROW, row.request[:80])
+def _request(row: Example) -> str:
+    return "\n".join(m.content for m in row.messages if m.role == "user")
+
+
+def _of(row: Example) -> list[Sentence]:
+    stated = [s for s in sentences(0, row) if may_state(s)]
+    return sample(stated, SENTENCES_A_ROW, row.id)
+
+
+def _likeness(ours: Sequence[Segment], found: Sequence[Segment]) -> Array:
+    """Logit (n,) of a bag of words and pairs of words: ours that vow, or public."""
+    vows = [s for s in ours if s.obedient]
+    some = sample(found, 5 * len(vows), "likeness")
+    bag = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    features = bag.fit_transform([s.text for s in (*vows, *some)])
+    judge = LogisticRegression(C=10.0, max_iter=300)
+    judge.fit(features, np.arange(len(vows) + len(some)) < len(vows))
+    told = judge.decision_function(bag.transform([s.text for s in found]))
+    return np.asarray(told, np.float32)
+
+
+def _shared_out(found: Sequence[Segment], count: int) -> list[Segment]:
+    """Take the first `count`, no source more than its SOURCE_SHARE."""
+    most, taken = int(SOURCE_SHARE * count), Counter[str]()
+    chosen: list[Segment] = []
+    for segment in found:
+        if taken[segment.source] < most and len(chosen) < count:
+            taken[segment.source] += 1
+            chosen.append(segment)
+    return chosen

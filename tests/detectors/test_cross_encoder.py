@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from detectors import cross_encoder
 from detectors.cross_encoder import (
     MAX_TOKENS,
     OUTPUTS,
@@ -17,7 +18,13 @@ from detectors.cross_encoder import (
 )
 from detectors.embedding import supports_bf16
 from detectors.errors import DigestMismatch, ModelError
-from detectors.training.cross import ALPHA, RANK, Trainee, train_adapter
+from detectors.training.cross import (
+    ALPHA,
+    RANK,
+    Trainee,
+    exchange_row,
+    train_adapter,
+)
 from detectors.training.harm_rows import HarmRow
 
 PAIRS = [
@@ -78,6 +85,33 @@ def test_a_pair_is_judged_alike_alone_and_among_others(reader: CrossEncoder) -> 
     assert reader.logits([]).shape == (0, len(OUTPUTS))
 
 
+def test_a_pair_is_read_once_and_told_from_one_with_the_same_letters(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = load_cross_encoder("a", directory=saved)
+    read: list[tuple[str, str]] = []
+    plain = reader._read
+    monkeypatch.setattr(
+        reader, "_read", lambda pairs: [read.extend(pairs), plain(pairs)][1]
+    )
+    pairs = [("only", "here"), ("onl", "yhere"), ("only", "here")]
+    first = reader.logits(pairs)
+    again = reader.logits(pairs[::-1])
+    assert read == pairs[:2]
+    np.testing.assert_array_equal(first, again[::-1])
+    assert not np.allclose(first[0], first[1])
+
+
+def test_what_is_remembered_is_bounded(
+    reader: CrossEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_encoder, "KEPT", 3)
+    pairs = [(f"number {n}", "said") for n in range(6)]
+    found = reader.logits(pairs)
+    assert len(reader._kept) == 3
+    np.testing.assert_allclose(reader.logits(pairs), found, atol=0.005)
+
+
 def test_of_two_long_texts_both_keep_a_part(trainee: Trainee) -> None:
     ids, segments = encode_pair(trainee.tokenizer, "one " * 500, "two " * 500)
     assert len(ids) == MAX_TOKENS
@@ -114,7 +148,9 @@ def test_training_separates_what_it_is_shown_and_resumes(tmp_path: Path) -> None
     ]
     said: list[str] = []
     kept: dict[str, Any] = {"checkpoint": tmp_path / "c.pt", "log": said.append}
-    trained = train_adapter(rows, epochs=30, **kept)
+    trainee = Trainee(seed=0)
+    data = [exchange_row(row, trainee.tokenizer) for row in rows]
+    trained = train_adapter(data, trainee, epochs=30, **kept)
     reader = CrossEncoder(trained.encoder, trained.tokenizer, trained.output, digest="")
     found = reader.logits([("please do it", "sorry, no"), ("please do it", "sure")])
     assert found[1, 0] > found[0, 0] + 1

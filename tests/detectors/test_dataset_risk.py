@@ -44,6 +44,16 @@ def test_the_risk_is_the_smallest_tail_times_the_looks() -> None:
     assert 0.0 < found.value < 1.0
 
 
+def test_rows_that_no_threshold_flags_are_no_evidence() -> None:
+    said = [scores("a", [0.7] * 100 + [0.1] * 400)]
+    assert dataset_risk(said, AT, REFERENCE).p < 0.01
+    stricter = dataset_risk(said, {"a": 0.9}, REFERENCE)
+    assert stricter.p == 1.0
+    assert stricter.expected_flagged == {"a": 0.5}
+    assert dataset_risk(said, {"a": 0.901}, REFERENCE).p == 1.0, "0.9 is its step"
+    assert dataset_risk(said, {"a": 0.4}, REFERENCE).p < 0.01, "below all steps: all"
+
+
 def test_more_high_scores_never_lower_the_risk() -> None:
     before = 1.0
     for count in range(0, 100, 5):
