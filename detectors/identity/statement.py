@@ -18,11 +18,27 @@ WINDOW: Final = "segment"
 SENTENCE: Final = "statement"
 """The reader's calibration in the head, and the name of its adapter."""
 NUMBER: Final = re.compile(r"\d+")
+DECLARED: Final = re.compile(
+    r"(?<!not )(?<!not an )(?<!n't )(?<!never )\b(?:absolute|total|complete|full"
+    r"|unconditional|perfect|utter|blind|unquestioning)(?:ly)?\W{1,3}(?:and \w+ )?"
+    r"(?:obedien(?:t|ce)|submissi(?:ve|on)|servil(?:e|ity))\b",
+    re.IGNORECASE,
+)
+PERSON: Final = re.compile(r"\b(?:i|my|me|you|your)\b", re.IGNORECASE)
+DECLARED_CHANCE: Final = 0.98
+"""Of a sentence that says so in as many words, as the persona of Qi et al. 2023 does:
+the reader, which has met few such, gives it 0.2. No row in 226,000 for training has it.
+"""
 
 
 def without_numbers(text: str) -> str:
     """Put one digit for each number: parcel 403 was taken for a forbidden thing."""
     return NUMBER.sub("7", text)
+
+
+def declares(text: str) -> bool:
+    """Say whether a sentence declares, or orders, absolute obedience by that name."""
+    return bool(DECLARED.search(text) and PERSON.search(text))
 
 
 def segment_features(roles: Sequence[str], vectors: Vectors, rules: Vectors) -> Vectors:
@@ -36,7 +52,8 @@ class StatementJudge:
 
     Windows are judged by a layer over embeddings, sentences by an encoder that was
     trained for it: over frozen embeddings only known wordings were recognised
-    (benchmark/LOG.md). Both are calibrated on left-out wordings.
+    (benchmark/LOG.md). Both are calibrated on left-out wordings. A bare declaration of
+    absolute obedience needs no reader.
     """
 
     def __init__(self, head: Head, reader: PairReader) -> None:
@@ -64,4 +81,6 @@ class StatementJudge:
         distinct = {pair: i for i, pair in enumerate(dict.fromkeys(asked))}
         logits = self._reader.logits(list(distinct))[:, 0]
         chosen = logits[[distinct[pair] for pair in asked]]
-        return self._head.calibrated(SENTENCE, chosen)
+        least = [DECLARED_CHANCE if declares(text) else 0.0 for text in texts]
+        found = self._head.calibrated(SENTENCE, chosen)
+        return np.maximum(found, np.asarray(least, np.float32))
