@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 DATA ?= ../shared/data
-# Test processes beside each other, of one thread each; a file's tests stay in one.
+# Test processes beside each other, of one thread each.
 TEST_PROCESSES ?= 2
 
 .PHONY: demo serve test test-all check check-security heads canary clean
@@ -20,7 +20,7 @@ serve: $(STAMP)
 	$(BIN)/tunegate serve
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -m "not gpu"
