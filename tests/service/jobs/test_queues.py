@@ -88,10 +88,10 @@ def test_a_process_fetches_as_many_at_once_as_the_setting_says(
     database_url: str, tmp_path: Path
 ) -> None:
     options = {"database_url": database_url, "data_dir": tmp_path}
-    backend = open_backend(Settings(**options, fetch_at_once=3))  # type: ignore[arg-type]
+    backend = open_backend(Settings(**options, fetch_at_once=3))  # type: ignore[arg-type]  # fields of two types
     with backend.engine.begin() as connection:
         for number in range(5):
             backend.queues.enqueue_ingest(connection, f"acme-{number}", "acme")
-    claims = Claims(backend.queues._client)  # type: ignore[arg-type]  # as above
+    claims = Claims(backend.queues._client)  # type: ignore[arg-type]  # has the _sys_db that Claims reads
     assert [len(claims.take(f"worker-{n}", "ingest")) for n in range(2)] == [3, 2]
     backend.close()

@@ -19,7 +19,7 @@ def steps_of(backend: Backend, screening: str) -> Steps:
     return Steps(
         Equipment(
             store=backend.store,
-            sources=missing,  # type: ignore[arg-type]  # not asked for either
+            sources=missing,  # type: ignore[arg-type]  # these steps fetch nothing
             queue=backend.queues,
             models=missing,
             load_moderator=missing,

@@ -30,7 +30,7 @@ ROWS = b'{"prompt": "a", "completion": "b"}\n'
 @pytest.fixture
 def sealed(database_url: str, tmp_path: Path) -> Iterator[Backend]:
     made = open_backend(
-        Settings(database_url=database_url, data_dir=tmp_path, encryption_keys=KEY)  # type: ignore[arg-type]
+        Settings(database_url=database_url, data_dir=tmp_path, encryption_keys=KEY)  # type: ignore[arg-type]  # pydantic makes it a secret
     )
     yield made
     made.close()
