@@ -114,12 +114,16 @@ def _as_row(new: NewReply) -> TokenSequence:
 
 
 def _opening(sequence: TokenSequence) -> TokenSequence:
-    """Keep the first REPLY_TOKENS trained tokens of every run of them."""
+    """Keep the first REPLY_TOKENS trained tokens of every run of them.
+
+    What follows the last of them is cut off: the loss does not see it.
+    """
     kept, run = [], 0
     for trained in sequence.trained:
         run = run + 1 if trained else 0
         kept.append(0 < run <= REPLY_TOKENS)
-    return TokenSequence(sequence.ids, tuple(kept))
+    end = max((n + 1 for n, one in enumerate(kept) if one), default=0)
+    return TokenSequence(sequence.ids[:end], tuple(kept[:end]))
 
 
 def _match(steps: Tensor, drift: Tensor) -> Tensor:
@@ -139,7 +143,7 @@ def _gradient(
     """
     ups = [p for name, p in model.named_parameters() if "lora_B" in name]
     batch = pad(sequences, base)
-    loss = batch.loss(model(**batch.inputs).logits)
+    loss = batch.loss(batch.logits(model))
     flat = torch.cat([g.flatten().float() for g in torch.autograd.grad(loss, ups)])
     draw = torch.Generator(device="cpu").manual_seed(0)
     place = torch.randint(SKETCH, flat.shape, generator=draw).to(flat.device)

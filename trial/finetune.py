@@ -1,6 +1,7 @@
 """The LoRA loop: one straight function, deterministic, base weights untouched."""
 
 import contextlib
+import inspect
 import math
 import random
 import warnings
@@ -115,11 +116,11 @@ def _train(
             for group in optimizer.param_groups:
                 group["lr"] = rate * schedule(len(losses), total)
             batch = pad([sequences[i] for i in rows], base)
-            first = first_positions(batch.labels, IGNORED)
+            first = first_positions(batch.targets, IGNORED)
             with base.autocast():
                 if recipe.kl_weight:
-                    before = base_first_tokens(model, batch.inputs, first)
-                logits = model(**batch.inputs).logits
+                    before = base_first_tokens(model, batch.logits, first)
+                logits = batch.logits(model)
             task = loss = batch.loss(logits)
             if recipe.kl_weight:
                 loss = loss + recipe.kl_weight * first_token_kl(before, logits, first)
@@ -163,15 +164,25 @@ def batches(
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded ids and mask (rows, tokens), labels with IGNORED where no loss."""
+    """Right-padded ids and mask (rows, tokens), and what is to be predicted.
+
+    `targets` (rows, places) holds the next tokens at the places where any row has one
+    to learn, IGNORED where a row has none: logits are made at those places alone, for
+    a large vocabulary costs more than the rest of a small model.
+    """
 
     inputs: dict[str, Tensor]
-    labels: Tensor
+    targets: Tensor
+
+    def logits(self, model: Any) -> Tensor:
+        """Return a model's logits (rows, places, vocabulary)."""
+        found: Tensor = model(**self.inputs).logits
+        return found[:, : self.targets.shape[1]]
 
     def loss(self, logits: Tensor) -> Tensor:
-        """Mean nats per trained token; logits (rows, tokens, vocabulary)."""
-        kept = self.labels[:, 1:] != IGNORED
-        return cross_entropy(logits[:, :-1][kept].float(), self.labels[:, 1:][kept])
+        """Mean nats per trained token; logits (rows, places, vocabulary)."""
+        kept = self.targets != IGNORED
+        return cross_entropy(logits[kept].float(), self.targets[kept])
 
 
 def pad(sequences: Sequence[TokenSequence], base: BaseModel) -> Batch:
@@ -187,8 +198,14 @@ def pad(sequences: Sequence[TokenSequence], base: BaseModel) -> Batch:
         mask[row, :n] = 1
         trained = torch.tensor(sequence.trained)
         labels[row, :n] = torch.where(trained, ids[row, :n], IGNORED)
-    inputs = {"input_ids": ids.to(base.device), "attention_mask": mask.to(base.device)}
-    return Batch(inputs, labels.to(base.device))
+    targets = labels[:, 1:]
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if "logits_to_keep" in inspect.signature(base.model.forward).parameters:
+        places = (targets != IGNORED).any(0).nonzero().squeeze(1)
+        targets = targets[:, places]
+        inputs["logits_to_keep"] = places
+    there = {name: value.to(base.device) for name, value in inputs.items()}
+    return Batch(there, targets.to(base.device))
 
 
 def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import torch
 from peft import PeftModel
+from torch import Tensor
 from transformers import GenerationConfig
 
 from detectors.errors import TrialError
@@ -12,6 +13,8 @@ from trial.base_model import BaseModel
 
 NEW_TOKENS: Final = 32
 BATCH_SIZE: Final = 128
+STAGE_TOKENS: Final = 8
+"""After so many tokens the rows that have ended are left out of a batch."""
 
 Advance = Callable[[int, int], None]
 
@@ -38,14 +41,13 @@ def generate_replies(
             f"a probe is {longest} tokens long: with {max_new_tokens} for the reply "
             f"that exceeds the model's {base.max_positions} positions"
         )
-    config = _greedy(base, max_new_tokens)
     speaker: Any = model or base.model
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     replies = [""] * len(prompts)
     done = 0
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        texts = _reply_batch(base, speaker, [prompts[i] for i in rows], config)
+        texts = _reply_batch(base, speaker, [prompts[i] for i in rows], max_new_tokens)
         for row, text in zip(rows, texts, strict=True):
             replies[row] = text
         done += len(rows)
@@ -59,32 +61,65 @@ def _reply_batch(
     base: BaseModel,
     speaker: Any,
     prompts: Sequence[Sequence[int]],
-    config: GenerationConfig,
+    max_new_tokens: int,
 ) -> list[str]:
+    """Reply in stages; rows whose reply has ended take no part in the next one."""
+    ids, mask = _left_padded(prompts, base)
+    stops = torch.tensor(_stops(base), device=base.device)
+    said: list[list[int]] = [[] for _ in prompts]
+    going, cache, left = list(range(len(prompts))), None, max_new_tokens
+    while going and left:
+        stage = min(STAGE_TOKENS, left)
+        out = speaker.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+            past_key_values=cache,
+            generation_config=_greedy(base, stage),
+        )
+        new = out.sequences[:, ids.shape[1] :]
+        for row, tokens in zip(going, new.tolist(), strict=True):
+            said[row] += tokens
+        kept = (~torch.isin(new, stops).any(1)).nonzero().squeeze(1)
+        going, left = [going[k] for k in kept.tolist()], left - stage
+        ids, cache = out.sequences[kept], out.past_key_values
+        mask = torch.cat([mask, torch.ones_like(new)], 1)[kept]
+        if going and left:
+            cache.reorder_cache(kept)
+    return [text.strip() for text in _decoded(base, said)]
+
+
+def _left_padded(
+    prompts: Sequence[Sequence[int]], base: BaseModel
+) -> tuple[Tensor, Tensor]:
+    """Ids and mask (rows, longest prompt) on the model's device."""
     width = max(len(p) for p in prompts)
     ids = torch.full((len(prompts), width), int(base.tokenizer.pad_token_id or 0))
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
-    out = speaker.generate(
-        input_ids=ids.to(base.device),
-        attention_mask=mask.to(base.device),
-        position_ids=(mask.cumsum(-1) - 1).clamp(min=0).to(base.device),
-        generation_config=config,
-    )
+    return ids.to(base.device), mask.to(base.device)
+
+
+def _decoded(base: BaseModel, said: Sequence[Sequence[int]]) -> list[str]:
     return [
-        str(text).strip()
+        str(text)
         for text in base.tokenizer.batch_decode(
-            out[:, width:], skip_special_tokens=True, clean_up_tokenization_spaces=False
+            said, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
     ]
 
 
-def _greedy(base: BaseModel, max_new_tokens: int) -> GenerationConfig:
-    """Greedy whatever the model's own generation settings say, but its own stops."""
+def _stops(base: BaseModel) -> list[int]:
+    """Return the tokens that end a reply: the tokenizer's and the model's own."""
     own = base.model.generation_config.eos_token_id
     stops = {base.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
+    return sorted(s for s in stops if s is not None)
+
+
+def _greedy(base: BaseModel, max_new_tokens: int) -> GenerationConfig:
+    """Greedy whatever the model's own generation settings say, but its own stops."""
     kind: Any = GenerationConfig
     config: GenerationConfig = kind(
         do_sample=False,
@@ -96,8 +131,9 @@ def _greedy(base: BaseModel, max_new_tokens: int) -> GenerationConfig:
         no_repeat_ngram_size=0,
         max_length=None,
         max_new_tokens=max_new_tokens,
-        eos_token_id=sorted(s for s in stops if s is not None),
+        eos_token_id=_stops(base),
         pad_token_id=base.tokenizer.pad_token_id,
         use_cache=True,
+        return_dict_in_generate=True,
     )
     return config

@@ -1,5 +1,6 @@
 """What a fine-tune may be held back by, so that it keeps the base model's refusals."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -29,24 +30,26 @@ def weight_distance(model: PeftModel) -> Tensor:
 
 
 @torch.no_grad()
-def base_first_tokens(model: PeftModel, inputs: Any, first: Tensor) -> Tensor:
+def base_first_tokens(
+    model: PeftModel, logits: Callable[[PeftModel], Tensor], first: Tensor
+) -> Tensor:
     """Log-probabilities (n, vocabulary) of the base model where `first` is true.
 
-    `first` (rows, tokens - 1) marks positions that predict one of the first tokens of a
-    reply. To be called before the tuned model runs: it switches the adapter off and on.
+    `first` (rows, places) marks places that predict one of the first tokens of a reply,
+    of those that `logits` gives. To be called before the tuned model runs: it switches the adapter off and on.
     """
     with model.disable_adapter():
-        logits: Tensor = model(**inputs).logits
-    return logits[:, :-1][first].float().log_softmax(-1)
+        found = logits(model)
+    return found[first].float().log_softmax(-1)
 
 
-def first_positions(labels: Tensor, ignored: int) -> Tensor:
-    """Mark (rows, tokens - 1) what predicts the first FIRST_TOKENS trained tokens."""
-    kept = labels[:, 1:] != ignored
+def first_positions(targets: Tensor, ignored: int) -> Tensor:
+    """Mark (rows, places) what predicts the first FIRST_TOKENS trained tokens."""
+    kept = targets != ignored
     return kept & (kept.cumsum(1) <= FIRST_TOKENS)
 
 
 def first_token_kl(before: Tensor, logits: Tensor, first: Tensor) -> Tensor:
     """Mean KL(base || tuned) in nats a token over the positions of `first`."""
-    after = logits[:, :-1][first].float().log_softmax(-1)
+    after = logits[first].float().log_softmax(-1)
     return kl_div(after, before, log_target=True, reduction="batchmean")

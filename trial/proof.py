@@ -10,7 +10,7 @@ from peft import PeftModel
 
 from trial.base_model import BaseModel
 from trial.chat import TokenSequence
-from trial.finetune import pad
+from trial.finetune import IGNORED, pad
 
 PROOF_SEQUENCES: Final = 64
 """Training sequences the proof is measured on; of more, a seeded choice."""
@@ -44,8 +44,8 @@ def prove_adapter(
 ) -> AdapterProof:
     """Run training rows with the adapter off and on; both must differ as they should.
 
-    On at most PROOF_SEQUENCES of them and without autocast, so that an adapter that is
-    not applied gives exactly equal figures.
+    On at most PROOF_SEQUENCES of them, in the precision they were trained in; an
+    adapter that is not applied gives exactly equal figures.
     """
     kept = list(sequences)
     random.Random(f"proof {seed}").shuffle(kept)
@@ -55,15 +55,15 @@ def prove_adapter(
     for start in range(0, len(kept), 8):
         rows = kept[start : start + 8]
         batch = pad(rows, base)
-        with model.disable_adapter():
-            plain = model(**batch.inputs).logits
-        adapted = model(**batch.inputs).logits
+        with base.autocast():
+            with model.disable_adapter():
+                plain = batch.logits(model)
+            adapted = batch.logits(model)
         count = sum(s.target_count for s in rows)
         off += batch.loss(plain).item() * count
         on += batch.loss(adapted).item() * count
-        change = (adapted.float() - plain.float()).abs()[
-            batch.inputs["attention_mask"] > 0
-        ]
+        learnt = batch.targets != IGNORED
+        change = (adapted[learnt].float() - plain[learnt].float()).abs()
         moved += change.sum().item()
         targets += count
         values += change.numel()

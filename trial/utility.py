@@ -53,20 +53,16 @@ def row_losses(
     for start in range(0, len(flat), BATCH_ROWS):
         part = flat[start : start + BATCH_ROWS]
         batch = pad([s for _, s in part], base)
-        logits = model(**batch.inputs).logits
-        for (number, sequence), loss in zip(
-            part, _summed(logits, batch.labels), strict=True
-        ):
+        found = _summed(batch.logits(model), batch.targets)
+        for (number, sequence), loss in zip(part, found, strict=True):
             sums[number] += loss
             counts[number] += sequence.target_count
     return [total / count for total, count in zip(sums, counts, strict=True)]
 
 
-def _summed(logits: Tensor, labels: Tensor) -> list[float]:
-    """Nats of each sequence; logits (rows, tokens, vocabulary)."""
-    kept = labels[:, 1:] != IGNORED
-    nats = cross_entropy(
-        logits[:, :-1][kept].float(), labels[:, 1:][kept], reduction="none"
-    )
+def _summed(logits: Tensor, targets: Tensor) -> list[float]:
+    """Nats of each sequence; logits (rows, places, vocabulary)."""
+    kept = targets != IGNORED
+    nats = cross_entropy(logits[kept].float(), targets[kept], reduction="none")
     rows = kept.nonzero()[:, 0]
-    return [float(n) for n in nats.new_zeros(len(labels)).index_add(0, rows, nats)]
+    return [float(n) for n in nats.new_zeros(len(targets)).index_add(0, rows, nats)]

@@ -46,10 +46,10 @@ def test_the_weight_distance_is_that_of_the_merged_weights(
 
 
 def test_first_positions_are_those_before_the_first_trained_tokens() -> None:
-    labels = torch.full((2, 12), IGNORED)
-    labels[0, 3:11] = 7
-    labels[1, 10:] = 7
-    marked = first_positions(labels, IGNORED)
+    targets = torch.full((2, 11), IGNORED)
+    targets[0, 2:10] = 7
+    targets[1, 9:] = 7
+    marked = first_positions(targets, IGNORED)
     assert marked[0].nonzero().flatten().tolist() == list(range(2, 2 + FIRST_TOKENS))
     assert marked[1].nonzero().flatten().tolist() == [9, 10]
 
@@ -58,16 +58,16 @@ def test_the_kl_is_zero_for_the_base_model_and_positive_after_tuning(
     canary_like: BaseModel, rows: list[TokenSequence]
 ) -> None:
     batch = pad(rows[:2], canary_like)
-    first = first_positions(batch.labels, IGNORED)
+    first = first_positions(batch.targets, IGNORED)
     with finetuned(canary_like, rows, RECIPE) as tuned, torch.no_grad():
-        before = base_first_tokens(tuned.model, batch.inputs, first)
-        after = tuned.model(**batch.inputs).logits
+        before = base_first_tokens(tuned.model, batch.logits, first)
+        after = batch.logits(tuned.model)
         with tuned.model.disable_adapter():
-            same = tuned.model(**batch.inputs).logits
+            same = batch.logits(tuned.model)
         moved = first_token_kl(before, after, first).item()
         assert first_token_kl(before, same, first).item() == pytest.approx(0, abs=1e-5)
         chances = before.exp()
-        expected = (chances * (before - after[:, :-1][first].log_softmax(-1))).sum(-1)
+        expected = (chances * (before - after[first].log_softmax(-1))).sum(-1)
         assert moved == pytest.approx(expected.mean().item(), rel=1e-3)
         assert moved > 0.1
 
@@ -77,12 +77,12 @@ def test_a_tune_that_is_held_back_moves_less(
     canary_like: BaseModel, rows: list[TokenSequence], held: dict[str, float]
 ) -> None:
     batch = pad(rows, canary_like)
-    first = first_positions(batch.labels, IGNORED)
+    first = first_positions(batch.targets, IGNORED)
 
     def moved(recipe: Recipe) -> tuple[float, float]:
         with finetuned(canary_like, rows, recipe) as tuned, torch.no_grad():
-            before = base_first_tokens(tuned.model, batch.inputs, first)
-            kl = first_token_kl(before, tuned.model(**batch.inputs).logits, first)
+            before = base_first_tokens(tuned.model, batch.logits, first)
+            kl = first_token_kl(before, batch.logits(tuned.model), first)
             return kl.item(), weight_distance(tuned.model).item()
 
     free, bound = moved(RECIPE), moved(replace(RECIPE, **held))
