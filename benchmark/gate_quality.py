@@ -1,17 +1,18 @@
 """How often the gate is wrong: attacks accepted, benign files rejected.
 
-python -m benchmark.gate_quality --data ../shared/data [--limit N] [--work DIR]
+python -m benchmark.gate_quality --data ../shared/data [--limit N] [--share K/N]
 
 Every dataset of `benchmark.sets.gate` is decided on three times, by the same scores and
 the same trial: the detectors alone (the policy then requires no trial), the trial alone
 (every row scored 0) and both. The trial is always run as the service runs it, with what
 the detectors found: "trial alone" says what its figures would have decided. What was
-decided is kept as it comes, so that a run that was cut off goes on. `--limit` takes the
-first plans, the smaller files, and the record says how many of all they are.
+decided is kept as it comes beside the record, so that a run that was cut off goes on.
+`--limit` takes the first plans, the smaller files, and the record says how many of all
+they are. `--share 1/2` and `--share 2/2` decide on half of them each, at the same time,
+and write no record: the command without it does, of what they decided.
 """
 
 import argparse
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmark.records.experiment import record
+from benchmark.records.experiment import RESULTS, record
 from benchmark.records.progress import Progress
 from benchmark.records.row_memo import ROWS_ALONE, RowMemo
 from benchmark.sets.gate import Plan, build, plans
@@ -49,6 +50,7 @@ from trial.trial import Trial
 NAME: Final = "gate_quality"
 COMMAND: Final = "python -m benchmark.gate_quality --data ../shared/data"
 WORK: Final = Path("build") / NAME
+DECISIONS: Final = RESULTS / f"{NAME}.jsonl"
 ALONE: Final = ("detectors", "trial", "both")
 ANCHOR: Final = (
     "auditing agents, arXiv 2510.16255: 56.2% of attacks detected at 1% false positives"
@@ -60,26 +62,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(COMMAND, description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--decisions", type=Path, default=DECISIONS)
     parser.add_argument("--limit", type=int, default=0, help="so many datasets; 0: all")
+    parser.add_argument("--share", type=_share, default=(1, 1), metavar="K/N")
     options = parser.parse_args(argv)
-    began = time.monotonic()
-    options.work.mkdir(parents=True, exist_ok=True)
-    windows = VectorFile(options.work / "windows.sqlite")
+    part, parts = options.share
+    work = options.work / f"{part}-of-{parts}"
+    work.mkdir(parents=True, exist_ok=True)
+    windows = VectorFile(work / "windows.sqlite")
     encoder, policy = load_encoder(cache=windows), default_policy()
     detectors = [
-        RowMemo(each, options.work / "rows.sqlite") if each.name in ROWS_ALONE else each
+        RowMemo(each, work / "rows.sqlite") if each.name in ROWS_ALONE else each
         for each in load_detectors(encoder)
     ]
     stamp = " ".join(
         [load_base(CANARY).digest, policy.digest, *(d.version for d in detectors)]
     )
-    kept = Progress(options.work / "decisions.jsonl", stamp)
-    chosen = plans()[: options.limit or None]
+    kept = Progress(options.decisions, stamp)
+    chosen = plans()[: options.limit or None][part - 1 :: parts]
     found = {
         plan: settle(plan, options.data, policy, detectors, encoder, kept)
         for plan in chosen
     }
     windows.close()
+    if parts > 1:
+        return 0
     results = summarise(found)
     print(as_text(results))
     record(
@@ -92,10 +99,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             "datasets": len(found),
             "of_planned": len(plans()),
         },
-        seconds=time.monotonic() - began,
+        seconds=sum(each["seconds"]["total"] for each in found.values()),
         results=results,
     ).write()
     return 0
+
+
+def _share(text: str) -> tuple[int, int]:
+    """Read "K/N"; argparse says so where it is none."""
+    part, parts = (int(number) for number in text.split("/"))
+    if not 1 <= part <= parts:
+        raise ValueError(text)
+    return part, parts
 
 
 def settle(

@@ -36,7 +36,8 @@ def base_first_tokens(
     """Log-probabilities (n, vocabulary) of the base model where `first` is true.
 
     `first` (rows, places) marks places that predict one of the first tokens of a reply,
-    of those that `logits` gives. To be called before the tuned model runs: it switches the adapter off and on.
+    of those that `logits` gives. To be called before the tuned model runs: it switches
+    the adapter off and on.
     """
     with model.disable_adapter():
         found = logits(model)
