@@ -102,7 +102,7 @@ def _left_padded(
     return ids.to(base.device), mask.to(base.device)
 
 
-def _decoded(base: BaseModel, said: Sequence[Sequence[int]]) -> list[str]:
+def _decoded(base: BaseModel, said: list[list[int]]) -> list[str]:
     return [
         str(text)
         for text in base.tokenizer.batch_decode(
