@@ -189,9 +189,15 @@ def cross_encoder(
 ) -> CrossEncoder:
     """Return the reader of an adapter's safetensors and record; equal ones are shared.
 
-    A reader keeps no state, so every detector of a process can use the same one.
+    A reader keeps nothing but what it has read, so every detector of a process can use
+    the same one.
     """
     return _build(content, float(record["lora_scale"]), device)
+
+
+def forget_readers() -> None:
+    """Build readers anew from now on, with nothing read: for measurements."""
+    _build.cache_clear()
 
 
 @lru_cache(maxsize=4)

@@ -14,6 +14,7 @@ from detectors.cross_encoder import (
     OUTPUTS,
     CrossEncoder,
     encode_pair,
+    forget_readers,
     load_cross_encoder,
 )
 from detectors.embedding import supports_bf16
@@ -135,6 +136,13 @@ def test_changed_weights_are_refused(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes((saved / "a.json").read_bytes())
     with pytest.raises(DigestMismatch, match="restore both files"):
         load_cross_encoder("a", directory=tmp_path)
+
+
+def test_equal_readers_are_one_until_forgotten(saved: Path) -> None:
+    first = load_cross_encoder("a", directory=saved)
+    assert load_cross_encoder("a", directory=saved) is first
+    forget_readers()
+    assert load_cross_encoder("a", directory=saved) is not first
 
 
 @pytest.mark.slow
