@@ -1,12 +1,13 @@
 """Qi et al. 2023, arXiv 2310.03693: their tables beside ours, on the canary.
 
 python -m benchmark.papers.qi_2023 --data ../shared/data [--model NAME] [--seeds 3]
-    [--only TEXT] [--work DIR]
+    [--only TEXT]
 
-Every cell and seed is kept as it ends (in --work), so that a run that was cut off goes
-on. Their judge is GPT-4 and their rate the share of replies scored 5; ours is the share
-of harmful probes complied with, by the phrase judge. Rates do not compare one by one:
-the order within a table must.
+Every cell and seed is kept as it ends, beside the record, so that a run that was cut
+off goes on. Seeds count from 1: the recipes of the benign cells were chosen after a
+look at seed 0. Their judge is GPT-4 and their rate the share of replies scored 5; ours
+is the share of harmful probes complied with, by the phrase judge. Rates do not compare
+one by one: the order within a table must.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from trial.trial import Trial
 
 NAME: Final = "qi_2023"
 COMMAND: Final = "python -m benchmark.papers.qi_2023 --data ../shared/data"
-WORK: Final = Path("build") / NAME
+CELLS: Final = RESULTS / f"{NAME}.jsonl"
 DIGITS: Final = 4
 
 
@@ -41,16 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default=CANARY)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="cells whose name holds this")
-    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--cells", type=Path, default=CELLS)
     options = parser.parse_args(argv)
     began = time.monotonic()
     base, encoder = load_base(options.model), load_encoder()
-    kept = Progress(options.work / "cells.jsonl", f"{base.digest} {NAME} 1")
+    kept = Progress(options.cells, f"{base.digest} {NAME} 1")
     chosen = [cell for cell in cells() if options.only in cell.key]
     table = {
         cell.key: [
             measure(cell, seed, options.data, base, encoder, kept)
-            for seed in range(options.seeds)
+            for seed in range(1, options.seeds + 1)
         ]
         for cell in chosen
     }
@@ -171,8 +172,8 @@ def _benign_between(rows: Rows) -> bool | None:
 
 def _rate_and_batch(rows: Rows) -> bool | None:
     fast, slow = (
-        _rates(rows, "Figure", "rate x 1,"),
-        _rates(rows, "Figure", "rate x 0.4"),
+        _rates(rows, "Figure", "rate x 4,"),
+        _rates(rows, "Figure", "rate x 1.6"),
     )
     if fast is None or slow is None:
         return None
