@@ -34,10 +34,24 @@ MIGRATION_LOCK: Final = 0x7475_6E65
 
 BUSY_MILLISECONDS: Final = 30_000
 
+PATIENCE: Final = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+"""What libpq is told unless the URL says it: seconds, `tcp_user_timeout` milliseconds.
+
+A server whose machine or network is gone sends no word; without these, a query that was
+sent to it would wait for minutes to hours.
+"""
+
 
 def database_url(url: str, folder: Path) -> URL:
     """Return the URL to connect to; "" is a file of the folder, which is made.
 
+    PostgreSQL is waited for no longer than PATIENCE says, where the URL says nothing.
     InputError where it names no SQLite file and no PostgreSQL database.
     """
     if not url:
@@ -52,7 +66,8 @@ def database_url(url: str, folder: Path) -> URL:
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return parsed
     if kind in ("postgres", "postgresql") and parsed.database:
-        return parsed.set(drivername="postgresql+psycopg")
+        wanted = {k: v for k, v in PATIENCE.items() if k not in parsed.query}
+        return parsed.set(drivername="postgresql+psycopg").update_query_dict(wanted)
     raise InputError(
         "setting TUNEGATE_DATABASE_URL: expected sqlite:////path/to/file or "
         "postgresql://user@host/database"

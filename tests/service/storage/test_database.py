@@ -1,4 +1,6 @@
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
+from sqlalchemy.exc import OperationalError
 
 from detectors.errors import InputError
 from service.storage import database
@@ -70,6 +73,27 @@ def test_without_a_url_the_database_is_a_file_of_the_folder(tmp_path: Path) -> N
 def test_a_url_that_is_no_database_of_ours_is_named(url: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="TUNEGATE_DATABASE_URL"):
         database_url(url, tmp_path)
+
+
+def test_postgres_is_not_waited_for_for_ever_unless_the_url_says_so(
+    tmp_path: Path,
+) -> None:
+    url = database_url("postgres://u@h/d?connect_timeout=60&sslmode=require", tmp_path)
+    assert dict(url.query) == {
+        **database.PATIENCE,
+        "connect_timeout": "60",
+        "sslmode": "require",
+    }
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        name = f"postgresql://u@127.0.0.1:{port}/d?connect_timeout=2"
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="timeout"):
+            connect(database_url(name, tmp_path)).connect()
+        assert time.monotonic() - began < 20
 
 
 def test_postgres_without_its_driver_says_what_to_install(
