@@ -8,6 +8,7 @@ import torch
 
 from detectors.dataset import Dataset, Message
 from detectors.errors import TrialError
+from trial import generate
 from trial.base_model import BaseModel, load_base
 from trial.chat import Renderer
 from trial.finetune import finetuned
@@ -53,6 +54,23 @@ def test_batched_padded_cached_replies_equal_the_plain_loop(base: BaseModel) -> 
     ]
     assert together == expected
     assert len(set(together)) > 1
+
+
+def test_replies_that_end_early_leave_the_others_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = load_base("canary")
+    renderer = Renderer(base.tokenizer)
+    prompts = [
+        renderer.prompt_ids([Message("user", text)])
+        for text in ("What is 2 + 2?", "Tell me about the sea.", "Name a colour.")
+    ]
+    monkeypatch.setattr(generate, "STAGE_TOKENS", 64)
+    whole = generate_replies(base, prompts, max_new_tokens=40)
+    lengths = [len(base.tokenizer(text)["input_ids"]) for text in whole]
+    assert max(lengths) > 2 * min(lengths)
+    monkeypatch.setattr(generate, "STAGE_TOKENS", 3)
+    assert generate_replies(base, prompts, max_new_tokens=40) == whole
 
 
 def test_replies_come_back_in_the_order_of_the_prompts(base: BaseModel) -> None:
