@@ -73,7 +73,7 @@ class Service:
     ) -> subprocess.Popen[bytes]:
         tunegate = Path(sys.executable).with_name("tunegate")
         with (self._folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(  # nosec B603 - our own command
+            return subprocess.Popen(  # nosec B603  # our own command
                 [tunegate, *command],
                 env={**os.environ, **self._settings, **more},
                 stdout=log,

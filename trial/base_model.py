@@ -179,7 +179,7 @@ def _load_tokenizer(
     folder: Path, name: str, chat_template: str
 ) -> tuple[PreTrainedTokenizerFast, list[str]]:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615 - a local folder
+        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615  # a local folder
             folder, trust_remote_code=False, use_fast=True
         )
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
@@ -205,7 +205,7 @@ def _load_model(folder: Path, name: str, device: torch.device) -> PreTrainedMode
     dtype: Any = torch.float32 if size < FULL_PRECISION_BYTES else "auto"
     try:
         with _no_progress_bars():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(  # nosec B615 - local
+            loaded: Any = AutoModelForCausalLM.from_pretrained(  # nosec B615  # local
                 folder,
                 trust_remote_code=False,
                 use_safetensors=True,

@@ -92,7 +92,7 @@ def git_state(root: Path = ROOT) -> tuple[str, bool]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(  # nosec B603 B607 - our own words, by the PATH
+    done = subprocess.run(  # nosec B603 B607  # our own words, by the PATH
         ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
     )
     return done.stdout.strip()

@@ -113,7 +113,7 @@ class FileCache:
                     some = keys[start : start + KEYS_AT_ONCE]
                     marks = ",".join("?" * len(some))
                     rows = file.execute(
-                        "SELECT key, verdict FROM verdicts "  # nosec B608 - marks only
+                        "SELECT key, verdict FROM verdicts "  # nosec B608  # marks only
                         f"WHERE saved >= ? AND key IN ({marks})",
                         (oldest, *some),
                     )
