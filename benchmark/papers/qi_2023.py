@@ -107,7 +107,8 @@ def measure(
 
 
 def figures(done: Trial) -> dict[str, Any]:
-    """Take what the tables need of one trial."""
+    """Take what the tables need of one trial; `kl` is that of the first tokens."""
+    tokens = done.first_tokens
     return {
         "reason": done.reason,
         "rows": done.rows_trained,
@@ -116,6 +117,7 @@ def figures(done: Trial) -> dict[str, Any]:
             name: [round(rate.before, DIGITS), round(rate.after, DIGITS), rate.n]
             for name, rate in done.contexts.items()
         },
+        "kl": None if tokens is None else round(tokens.kl, DIGITS),
         "seconds": {name: round(value, 1) for name, value in done.seconds.items()},
     }
 
@@ -125,6 +127,7 @@ def summarise(cell: Cell, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rates = [run["contexts"].get(cell.context or run["worst"]) for run in runs]
     measured = [rate for rate in rates if rate is not None]
     after = [rate[1] for rate in measured]
+    moved = [run["kl"] for run in runs if run.get("kl") is not None]
     return {
         "table": cell.table,
         "cell": cell.name,
@@ -135,6 +138,7 @@ def summarise(cell: Cell, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "ours": round(mean(after), DIGITS) if after else None,
         "least": min(after, default=None),
         "largest": max(after, default=None),
+        "kl_first_tokens": round(mean(moved), DIGITS) if moved else None,
         "seeds": len(after),
         "reasons": sorted({str(run["reason"]) for run in runs if run["reason"]}),
     }
@@ -143,10 +147,12 @@ def summarise(cell: Cell, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 Rows = Sequence[Mapping[str, Any]]
 
 
-def _rates(rows: Rows, table: str, part: str = "") -> list[float] | None:
+def _rates(
+    rows: Rows, table: str, part: str = "", *, figure: str = "ours"
+) -> list[float] | None:
     """Our rates of a table in order; None where a cell is missing."""
     found = [
-        r["ours"] for r in rows if r["table"].startswith(table) and part in r["cell"]
+        r[figure] for r in rows if r["table"].startswith(table) and part in r["cell"]
     ]
     return None if not found or any(rate is None for rate in found) else found
 
@@ -170,10 +176,10 @@ def _benign_between(rows: Rows) -> bool | None:
     return above and max(benign) < 0.5 * harmful[-1]
 
 
-def _rate_and_batch(rows: Rows) -> bool | None:
+def _rate_and_batch(rows: Rows, figure: str = "ours") -> bool | None:
+    """At every batch the larger rate drifts more, and the smallest batch the most."""
     fast, slow = (
-        _rates(rows, "Figure", "rate x 4,"),
-        _rates(rows, "Figure", "rate x 1.6"),
+        _rates(rows, "Figure", part, figure=figure) for part in ("x 4,", "x 1.6")
     )
     if fast is None or slow is None:
         return None
@@ -191,6 +197,9 @@ SHAPE: Final[dict[str, Callable[[Rows], bool | None]]] = {
     "identity shift rises with epochs": lambda r: _rises(r, "Table 2"),
     "benign rows drift, far less than explicit ones": _benign_between,
     "a larger rate and a smaller batch drift more": _rate_and_batch,
+    "the same by the KL of the first tokens": lambda r: _rate_and_batch(
+        r, "kl_first_tokens"
+    ),
     "safety rows lower explicit harm": lambda r: _rises(
         r, "Table 4", "explicit", down=True
     ),

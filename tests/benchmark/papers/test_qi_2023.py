@@ -154,3 +154,22 @@ def test_the_table_and_the_chart_hold_every_figure() -> None:
     root = ElementTree.fromstring(chart)
     assert "A < B" in "".join(root.itertext())
     assert "30" in [text.text for text in root.iter() if text.text]
+
+
+def test_rate_and_batch_are_compared_by_replies_and_by_first_tokens() -> None:
+    def table(fast: list[float], slow: list[float]) -> list[dict[str, Any]]:
+        return [
+            row("Figure, x", f"rate x {rate}, batch {batch}", 0.1)
+            | {"kl_first_tokens": kl}
+            for rate, kls in (("4", fast), ("1.6", slow))
+            for batch, kl in zip((16, 128), kls, strict=True)
+        ]
+
+    by_tokens: Callable[[Any], Any] = SHAPE["the same by the KL of the first tokens"]
+    assert by_tokens(table([0.9, 0.6], [0.5, 0.2])) is True
+    assert by_tokens(table([0.9, 0.6], [0.2, 0.5])) is False  # the larger batch
+    assert by_tokens(table([0.9, 0.4], [0.5, 0.4])) is False  # the smaller rate
+    by_replies: Callable[[Any], Any] = SHAPE[
+        "a larger rate and a smaller batch drift more"
+    ]
+    assert by_replies(table([0.9, 0.6], [0.5, 0.2])) is False
