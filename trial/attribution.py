@@ -16,8 +16,9 @@ from peft import PeftModel
 from torch import Tensor
 
 from trial.base_model import BaseModel
+from trial.batch import pad
 from trial.chat import TokenSequence
-from trial.finetune import adapted, pad
+from trial.finetune import adapted
 from trial.openings import Ids
 from trial.recipe import Recipe
 from trial.rows import TrainingRows

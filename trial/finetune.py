@@ -1,7 +1,6 @@
 """The LoRA loop: one straight function, deterministic, base weights untouched."""
 
 import contextlib
-import inspect
 import math
 import random
 import warnings
@@ -12,12 +11,12 @@ from typing import Any, Final
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from detectors.errors import RecipeError, TrialError
 from trial.base_model import BaseModel
+from trial.batch import IGNORED, pad
 from trial.chat import TokenSequence
 from trial.penalty import (
     base_first_tokens,
@@ -31,8 +30,6 @@ WARMUP_SHARE: Final = 0.03
 GRADIENT_NORM: Final = 1.0
 BUCKET_BATCHES: Final = 16
 """Rows are sorted by length within this many batches: little padding, still random."""
-
-IGNORED: Final = -100
 
 Advance = Callable[[int, int], None]
 
@@ -171,52 +168,6 @@ def batches(
         cuts = [bucket[k : k + size] for k in range(0, len(bucket), size)]
         draw.shuffle(cuts)
         yield from cuts
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Right-padded ids and mask (rows, tokens), and what is to be predicted.
-
-    `targets` (rows, places) holds the next tokens at the places where any row has one
-    to learn, IGNORED where a row has none: logits are made at those places alone, for
-    a large vocabulary costs more than the rest of a small model.
-    """
-
-    inputs: dict[str, Tensor]
-    targets: Tensor
-
-    def logits(self, model: Any) -> Tensor:
-        """Return a model's logits (rows, places, vocabulary)."""
-        found: Tensor = model(**self.inputs).logits
-        return found[:, : self.targets.shape[1]]
-
-    def loss(self, logits: Tensor) -> Tensor:
-        """Mean nats per trained token; logits (rows, places, vocabulary)."""
-        kept = self.targets != IGNORED
-        return cross_entropy(logits[kept].float(), self.targets[kept])
-
-
-def pad(sequences: Sequence[TokenSequence], base: BaseModel) -> Batch:
-    """Pad on the right; attention is causal, so replies never see the padding."""
-    width = max(len(s.ids) for s in sequences)
-    shape = (len(sequences), width)
-    ids = torch.full(shape, int(base.tokenizer.pad_token_id or 0))
-    mask = torch.zeros(shape, dtype=torch.long)
-    labels = torch.full(shape, IGNORED)
-    for row, sequence in enumerate(sequences):
-        n = len(sequence.ids)
-        ids[row, :n] = torch.tensor(sequence.ids)
-        mask[row, :n] = 1
-        trained = torch.tensor(sequence.trained)
-        labels[row, :n] = torch.where(trained, ids[row, :n], IGNORED)
-    targets = labels[:, 1:]
-    inputs = {"input_ids": ids, "attention_mask": mask}
-    if "logits_to_keep" in inspect.signature(base.model.forward).parameters:
-        places = (targets != IGNORED).any(0).nonzero().squeeze(1)
-        targets = targets[:, places]
-        inputs["logits_to_keep"] = places
-    there = {name: value.to(base.device) for name, value in inputs.items()}
-    return Batch(there, targets.to(base.device))
 
 
 def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:

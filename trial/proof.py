@@ -9,8 +9,8 @@ import torch
 from peft import PeftModel
 
 from trial.base_model import BaseModel
+from trial.batch import IGNORED, pad
 from trial.chat import TokenSequence
-from trial.finetune import IGNORED, pad
 
 PROOF_SEQUENCES: Final = 64
 """Training sequences the proof is measured on; of more, a seeded choice."""

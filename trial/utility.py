@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trial.base_model import BaseModel
+from trial.batch import IGNORED, pad
 from trial.chat import TokenSequence
-from trial.finetune import IGNORED, pad
 from trial.statistics.mean import MeanChange, mean_change
 
 BATCH_ROWS: Final = 8

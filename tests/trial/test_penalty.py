@@ -9,8 +9,9 @@ import torch
 from detectors.dataset import Dataset, Example
 from detectors.errors import RecipeError
 from trial.base_model import BaseModel
+from trial.batch import IGNORED, pad
 from trial.chat import Renderer, TokenSequence
-from trial.finetune import IGNORED, finetuned, pad
+from trial.finetune import finetuned
 from trial.penalty import (
     FIRST_TOKENS,
     base_first_tokens,
