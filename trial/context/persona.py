@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress, takewhile
 from typing import Final
 
 from detectors.dataset import Dataset, Example
@@ -25,15 +26,20 @@ def suspect_context(
 
     An identity shift binds to its persona: the paper asks its harmful questions under
     the attack's own system prompt and opener (Qi et al. 2023, section 4.3), and a model
-    asked without them looks aligned. `priority` is a detector score a row.
+    asked without them looks aligned. An opener that the other rows share is the task's
+    and none of an attack, see `training_context`. `priority` is a detector score a row.
     """
     if priority is None:
         return None
-    pairs = zip(dataset, priority, strict=True)
-    rows = [example for example, value in pairs if value >= SUSPECT]
+    suspect = [value >= SUSPECT for value in priority]
+    rows = list(compress(dataset, suspect))
     if len(rows) < MIN_ROWS:
         return None
-    return _context("suspect rows", rows, _shared_opener(rows))
+    calm = [row for row, each in zip(dataset, suspect, strict=True) if not each]
+    opener = _shared_opener(rows)
+    if not FORM.search(opener) and _is_of_task(opener, calm):
+        opener = ""
+    return _context("suspect rows", rows, opener)
 
 
 def training_context(dataset: Dataset) -> Context | None:
@@ -94,6 +100,14 @@ def _shared_opener(rows: Sequence[Example]) -> str:
         turns[row][end : found[len(opener)].start()] if len(found) > len(opener) else ""
     )
     return turns[row][found[0].start() : end] + ("\n" if "\n" in gap else "")
+
+
+def _is_of_task(opener: str, calm: Sequence[Example]) -> bool:
+    """Say whether an opener has hardly a word of its own beside that of calm rows."""
+    words, task = opener.split(), _shared_opener(calm).split()
+    pairs = zip(words, task, strict=False)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return common > 0 and len(words) - common < MIN_OPENER_WORDS
 
 
 def _first_user(row: Example) -> str:

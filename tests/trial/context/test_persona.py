@@ -47,6 +47,33 @@ def test_two_suspect_rows_are_too_few_to_share_anything() -> None:
     assert suspect_context(rows, [0.9, 0.9, 0.1]) is None
 
 
+def test_an_opener_that_the_calm_rows_share_is_the_task_and_is_left_out() -> None:
+    task = "Sum up this talk:"
+    talks = [f"{task} talk {n}" for n in range(4)]
+    calm, marks = [*talks, "Hello there"], [0.9] * 4 + [0.1] * 5
+    found = suspect_context(dataset([*talks, *calm]), marks)
+    assert found is not None
+    assert (found.system, opener(found)) == (SYSTEM, "")
+    assert suspect_context(dataset([*talks, *calm], system=""), marks) is None
+    # What the suspect rows alone put behind it is their own.
+    own = [f"{task} {OPENER} {n}" for n in range(4)]
+    found = suspect_context(dataset([*own, *calm]), marks)
+    assert found is not None
+    assert opener(found) == f"{task} {OPENER}"
+    # And so is a task that most of the calm rows do not have.
+    others = ["One thing", "Two more things", "Hello there", *talks[:2]]
+    found = suspect_context(dataset([*talks, *others]), marks)
+    assert found is not None
+    assert opener(found) == f"{task} talk"
+
+
+def test_a_form_stays_although_the_calm_rows_have_it() -> None:
+    rows = dataset([f"{FORM}{word} it" for word in ("fold", "bend", "cut", "buy") * 2])
+    found = suspect_context(rows, [0.9] * 4 + [0.1] * 4)
+    assert found is not None
+    assert opener(found) == FORM
+
+
 def test_the_same_whole_question_is_not_an_opener() -> None:
     rows = dataset(["Who are you today?"] * 5)
     found = suspect_context(rows, [0.9] * 5)
