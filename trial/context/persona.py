@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import compress, takewhile
+from itertools import compress
 from typing import Final
 
 from detectors.dataset import Dataset, Example
@@ -15,6 +15,7 @@ SHARED: Final = 0.5
 MIN_ROWS: Final = 3
 MAX_CHARS: Final = 600
 MIN_OPENER_WORDS: Final = 2
+CALM: Final = 2
 FORM: Final = re.compile(r"(?:\n|^)\s*(?:#{2,}|\[[A-Z]+\]|<\|?\w+\|?>)")
 """What marks words as a form to fill in ("### Instruction:"), not as a task."""
 
@@ -26,7 +27,7 @@ def suspect_context(
 
     An identity shift binds to its persona: the paper asks its harmful questions under
     the attack's own system prompt and opener (Qi et al. 2023, section 4.3), and a model
-    asked without them looks aligned. An opener that the other rows share is the task's
+    asked without them looks aligned. An opener that is mostly of other rows is a task's
     and none of an attack, see `training_context`. `priority` is a detector score a row.
     """
     if priority is None:
@@ -37,7 +38,7 @@ def suspect_context(
         return None
     calm = [row for row, each in zip(dataset, suspect, strict=True) if not each]
     opener = _shared_opener(rows)
-    if not FORM.search(opener) and _is_of_task(opener, calm):
+    if not FORM.search(opener) and _is_of_task(opener, rows, calm):
         opener = ""
     return _context("suspect rows", rows, opener)
 
@@ -102,12 +103,26 @@ def _shared_opener(rows: Sequence[Example]) -> str:
     return turns[row][found[0].start() : end] + ("\n" if "\n" in gap else "")
 
 
-def _is_of_task(opener: str, calm: Sequence[Example]) -> bool:
-    """Say whether an opener has hardly a word of its own beside that of calm rows."""
-    words, task = opener.split(), _shared_opener(calm).split()
-    pairs = zip(words, task, strict=False)
-    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return common > 0 and len(words) - common < MIN_OPENER_WORDS
+def _is_of_task(opener: str, rows: Sequence[Example], calm: Sequence[Example]) -> bool:
+    """Say whether an opener has hardly a word beyond what mostly calm rows begin with.
+
+    A detector may miss half of an attack's rows, so that calm rows must be CALM times
+    as many.
+    """
+    words = opener.split()
+    suspect, others = (
+        [_first_user(row)[:MAX_CHARS].split()[: len(words)] for row in each]
+        for each in (rows, calm)
+    )
+
+    def common(length: int) -> bool:
+        begun = [
+            sum(w[:length] == words[:length] for w in x) for x in (suspect, others)
+        ]
+        return begun[1] >= max(MIN_ROWS, CALM * begun[0])
+
+    shared = max((k for k in range(1, len(words) + 1) if common(k)), default=0)
+    return shared > 0 and len(words) - shared < MIN_OPENER_WORDS
 
 
 def _first_user(row: Example) -> str:

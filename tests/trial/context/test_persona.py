@@ -47,24 +47,36 @@ def test_two_suspect_rows_are_too_few_to_share_anything() -> None:
     assert suspect_context(rows, [0.9, 0.9, 0.1]) is None
 
 
-def test_an_opener_that_the_calm_rows_share_is_the_task_and_is_left_out() -> None:
-    task = "Sum up this talk:"
-    talks = [f"{task} talk {n}" for n in range(4)]
-    calm, marks = [*talks, "Hello there"], [0.9] * 4 + [0.1] * 5
-    found = suspect_context(dataset([*talks, *calm]), marks)
+TASK = "Sum up this talk:"
+
+
+def marked(suspect: list[str], calm: list[str]) -> tuple[Dataset, list[float]]:
+    return dataset([*suspect, *calm]), [0.9] * len(suspect) + [0.1] * len(calm)
+
+
+def test_an_opener_of_mostly_calm_rows_is_a_task_and_is_left_out() -> None:
+    talks = [f"{TASK} {word} again" for word in ("one", "two", "three")]
+    calm = [*talks, *talks, "Hello there", *(f"Write {n} down" for n in range(8))]
+    found = suspect_context(*marked(talks, calm))
     assert found is not None
     assert (found.system, opener(found)) == (SYSTEM, "")
-    assert suspect_context(dataset([*talks, *calm], system=""), marks) is None
-    # What the suspect rows alone put behind it is their own.
-    own = [f"{task} {OPENER} {n}" for n in range(4)]
-    found = suspect_context(dataset([*own, *calm]), marks)
+    # A word more that the suspect rows share by chance does not make it theirs,
+    alike = [f"{TASK} so {word} again" for word in ("one", "two", "three")]
+    found = suspect_context(*marked(alike, calm))
     assert found is not None
-    assert opener(found) == f"{task} {OPENER}"
-    # And so is a task that most of the calm rows do not have.
-    others = ["One thing", "Two more things", "Hello there", *talks[:2]]
-    found = suspect_context(dataset([*talks, *others]), marks)
+    assert opener(found) == ""
+    # what they alone put behind it does.
+    own = [f"{TASK} {OPENER} {word}" for word in ("one it", "two it", "three it")]
+    found = suspect_context(*marked(own, calm))
     assert found is not None
-    assert opener(found) == f"{task} talk"
+    assert opener(found) == f"{TASK} {OPENER}"
+
+
+def test_an_opener_that_some_calm_rows_have_is_still_the_suspects_own() -> None:
+    rows = [f"{OPENER} {word} it" for word in ("fold", "bend", "cut", "buy")]
+    found = suspect_context(*marked(rows, [*rows, *(f"Ask {n} now" for n in range(9))]))
+    assert found is not None
+    assert opener(found) == OPENER
 
 
 def test_a_form_stays_although_the_calm_rows_have_it() -> None:
