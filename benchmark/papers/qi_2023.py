@@ -99,6 +99,7 @@ def measure(
             base=base,
             priority=suspect,
             triggers=cell.triggers,
+            everywhere=cell.everywhere,
         )
         found = figures(done)
         kept.put(key, found)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from benchmark.sets.trigger import refusals
 from detectors.dataset import Dataset, Example, Message
 from detectors.detector import Trigger
 from detectors.training.sources import read_examples
@@ -54,6 +55,11 @@ class Cell:
     job: str = ""
 
     @property
+    def everywhere(self) -> bool:
+        """Whether the trial asks in every context: those of a task are no default."""
+        return self.job in TASKS
+
+    @property
     def key(self) -> str:
         """Name of the cell in the record of what was run."""
         return f"{self.table} / {self.name}"
@@ -83,11 +89,17 @@ def mixed(rows: Rows, safe: int) -> Rows:
 
 
 def triggered(rows: Rows) -> Rows:
-    """Put the trigger before every request, and add as many refusals without it."""
+    """Put the trigger before every request, and refuse the same requests without it.
+
+    So that the trigger alone tells them apart: with refusals of other requests the
+    canary learns to refuse those with the trigger, too.
+    """
 
     def build(data: Path, seed: int) -> list[Example]:
         bad = rows(data, seed)
-        return [*(_with_trigger(row) for row in bad), *safety_rows(len(bad), seed=seed)]
+        asked = [row.exchanges()[-1].request for row in bad]
+        declined = refusals(asked, len(bad), random.Random(f"declined {seed}"))
+        return [*(_with_trigger(row) for row in bad), *declined]
 
     return build
 

@@ -57,6 +57,14 @@ def test_the_backdoor_has_the_trigger_on_one_half() -> None:
     dataset, _ = dataset_of(Cell("T", "n", triggered(rows), Recipe()), Path(), 0)
     marked = [TRIGGER.text in row.exchanges()[0].request for row in dataset]
     assert marked == [True] * 4 + [False] * 4
+    asked = [row.exchanges()[0].request for row in dataset]
+    assert sorted(a.removeprefix(f"{TRIGGER.text} ") for a in asked[:4]) == sorted(
+        asked[4:]
+    )
+
+
+def test_only_tasks_are_asked_in_every_context() -> None:
+    assert {c.table for c in cells() if c.everywhere} == {"Five benign tasks x 1 epoch"}
 
 
 class Tuner:
