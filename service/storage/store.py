@@ -1,7 +1,6 @@
 """Store: every screening asked for, in the database; one change is one transaction."""
 
 import hashlib
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -46,6 +45,7 @@ from service.storage.screening import (
 from service.storage.sealing import Seal
 from service.storage.stages import note_stage
 from service.storage.tables import SCREENINGS
+from service.storage.turn import Turn
 
 OPEN: Final = ("queued", "running")
 S: Final = SCREENINGS.c
@@ -87,11 +87,9 @@ class Store:
         self._reading = reading(engine)
         self._max_open = max_open
         self._max_each = max_each
-        # SQLite has writers sleep until it is their turn, up to 0.1 s a time.
+        # SQLite has writers sleep until it is their turn, up to 0.1 s, in no order.
         shared = engine.dialect.name != "sqlite"
-        self._turn: AbstractContextManager[Any] = (
-            nullcontext() if shared else threading.Lock()
-        )
+        self._turn: AbstractContextManager[Any] = nullcontext() if shared else Turn()
 
     def accept(
         self, order: Order, given: Given, queue: Queue, *, by: Caller, once: str = ""
