@@ -11,8 +11,7 @@ one by one: the order within a table must.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -44,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="cells whose name holds this")
     parser.add_argument("--cells", type=Path, default=CELLS)
     options = parser.parse_args(argv)
-    began = time.monotonic()
     base, encoder = load_base(options.model), load_encoder()
     kept = Progress(options.cells, f"{base.digest} {NAME} 1")
     chosen = [cell for cell in cells() if options.only in cell.key]
@@ -67,13 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         command=COMMAND,
         data=sorted(options.data.glob("*.jsonl.gz")),
         config={"model_sha256": base.digest, "seeds": options.seeds},
-        seconds=time.monotonic() - began,
+        seconds=seconds_of(table.values()),
         results={"cells": rows, "shape": shape},
     ).write()
     for name in dict.fromkeys(cell.table for cell in chosen):
         path = RESULTS / f"{NAME}_{_slug(name)}.svg"
         path.write_text(draw_chart(name, _bars(rows, name)), "utf-8")
     return 0
+
+
+def seconds_of(cells_runs: Iterable[Sequence[Mapping[str, Any]]]) -> float:
+    """Sum the seconds of all trials; cells that share one count it once."""
+    trials = {id(run): run["seconds"] for runs in cells_runs for run in runs}
+    return float(sum(sum(stages.values()) for stages in trials.values()))
 
 
 def measure(

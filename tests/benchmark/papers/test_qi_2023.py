@@ -181,3 +181,8 @@ def test_rate_and_batch_are_compared_by_replies_and_by_first_tokens() -> None:
         "a larger rate and a smaller batch drift more"
     ]
     assert by_replies(table([0.9, 0.6], [0.5, 0.2])) is False
+
+
+def test_a_trial_that_cells_share_is_counted_once() -> None:
+    shared, other = {"seconds": {"a": 1.0, "b": 2.0}}, {"seconds": {"a": 4.0}}
+    assert qi_2023.seconds_of([[shared, other], [shared]]) == 7.0
