@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_turns_are_taken_in_the_order_of_coming() -> None:
     threads = []
     with turn:
         for number in range(20):
-            threads.append(started(lambda number=number: take(number)))  # type: ignore[misc]
+            threads.append(started(partial(take, number)))
             end = time.monotonic() + 10
             while waiting(turn) <= number and time.monotonic() < end:
                 time.sleep(0.001)
