@@ -116,7 +116,7 @@ def _train(
             batch = pad([sequences[i] for i in rows], base)
             first = first_positions(batch.targets, IGNORED)
             # Autocast casts for itself: peft's own casts to the adapter's type and back
-            # took a fifth of a step.
+            # took up to a quarter of a step.
             with base.autocast(), _uncast(model):
                 if recipe.kl_weight:
                     before = base_first_tokens(model, batch.logits, first)
