@@ -180,7 +180,8 @@ class Settings(BaseSettings):
     max_kept: int = Field(
         default=1_000,
         ge=1,
-        description="Screenings kept; the oldest finished go.",
+        description="Screenings of a tenant kept; the oldest finished go, a minute "
+        "later at most.",
     )
     retention_days: int = Field(
         default=0,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
@@ -46,6 +46,9 @@ if TYPE_CHECKING:  # they import torch
 DESCRIPTION = """Screens a proposed fine-tuning dataset and gates the job on measured \
 safety drift. Errors are RFC 9457 problem+json with a stable `code`."""
 
+ACCEPTS: Final = 4
+"""Submissions at work at once: they wait for the database or for one interpreter."""
+
 
 def create_app(
     settings: Settings,
@@ -74,6 +77,7 @@ def create_app(
             backend,
             worker,
             CapacityLimiter(1),
+            CapacityLimiter(ACCEPTS),
             RateLimit(settings.requests_per_minute),
             Streams(settings.max_streams_per_tenant, telemetry.metrics),
             WrongKeys(settings.wrong_keys_per_minute),

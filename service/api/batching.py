@@ -1,6 +1,7 @@
 """Batching: what a request asks to have screened as one batch, accepted and queued."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from anyio import to_thread
@@ -37,7 +38,8 @@ async def submit_batch(request: Request, here: Context, caller: Caller) -> Batch
     if media_type(request) == MULTIPART:
         datasets, most = here.backend.store.datasets, most_datasets(here)
         async with upload_form(request, datasets, max_files=most) as form:
-            return await to_thread.run_sync(_queue_files, here, form, caller, once)
+            work = partial(_queue_files, here, form, caller, once)
+            return await to_thread.run_sync(work, limiter=here.accepts)
     asked = await json_body(request, BatchIn)
     most = most_datasets(here)
     if len(asked.datasets) > most:
@@ -47,7 +49,8 @@ async def submit_batch(request: Request, here: Context, caller: Caller) -> Batch
     orders = [treatment.order(dataset_name(each)) for each in asked.datasets]
     ready = list(zip(orders, given, strict=True))
     name = safe_name(asked.name)
-    return await to_thread.run_sync(_queue, here, name, ready, caller, once)
+    work = partial(_queue, here, name, ready, caller, once)
+    return await to_thread.run_sync(work, limiter=here.accepts)
 
 
 def most_datasets(here: Context) -> int:

@@ -31,8 +31,8 @@ class Context:
     """Settings, default policy, backend and worker of one app.
 
     `worker` is None where the process neither works on queues nor scans. `rates` says
-    who asks too often. `scans` admits one scan at a time: more would only slow each
-    other down.
+    who asks too often. `scans` and `accepts` admit one scan and a few submissions at a
+    time, in the order in which they came: more would only slow each other down.
     """
 
     settings: Settings
@@ -40,6 +40,7 @@ class Context:
     backend: Backend
     worker: "Worker | None"
     scans: CapacityLimiter
+    accepts: CapacityLimiter
     rates: RateLimit
     streams: Streams
     wrong_keys: WrongKeys

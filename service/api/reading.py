@@ -67,7 +67,7 @@ async def upload_form(
     """Give a checked multipart upload; what is not accepted in time is removed."""
     asked = stored_form(request, datasets, fields=FIELDS, max_files=max_files)
     async with asked as form:
-        yield await to_thread.run_sync(_checked_form, form)
+        yield _checked_form(form)
 
 
 def _checked_form(form: Form) -> UploadForm:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -35,12 +36,14 @@ async def submit(request: Request, here: Context, caller: Caller) -> Screening:
     once = await admit(request)
     if media_type(request) == MULTIPART:
         async with upload_form(request, here.backend.store.datasets) as form:
-            return await to_thread.run_sync(_queue_upload, here, form, caller, once)
+            work = partial(_queue_upload, here, form, caller, once)
+            return await to_thread.run_sync(work, limiter=here.accepts)
     asked = await json_body(request, ScreeningIn)
     treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
     given = await to_thread.run_sync(obtain, here, asked, caller)
     order = treatment.order(dataset_name(asked))
-    return await to_thread.run_sync(_queue, here, caller, order, given, once)
+    work = partial(_queue, here, caller, order, given, once)
+    return await to_thread.run_sync(work, limiter=here.accepts)
 
 
 async def admit(request: Request) -> str:

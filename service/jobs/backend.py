@@ -73,17 +73,13 @@ class Backend:
         What was accepted under the idempotency key `once` before is returned instead;
         KeyReused where that was something else.
         """
-        screening = self.store.accept(order, given, self.queues, by=by, once=once)
-        self.deletion.trim(self.settings.max_kept, by.tenant)
-        return screening
+        return self.store.accept(order, given, self.queues, by=by, once=once)
 
     def accept_batch(
         self, name: str, asked: Sequence[tuple[Order, Given]], by: Caller, once: str
     ) -> Batch:
         """List and queue many screenings as one batch; errors as of `accept`."""
-        batch = self.batches(by).accept(name, asked, once=once)
-        self.deletion.trim(self.settings.max_kept, by.tenant)
-        return batch
+        return self.batches(by).accept(name, asked, once=once)
 
     def cancel(self, screening_id: str, by: Caller) -> bool:
         """End a tenant's screening as failed; False where it is over or there is none.

@@ -82,6 +82,7 @@ class Maintenance:
     def _clean(self) -> None:
         deletion, settings = self._backend.deletion, self._backend.settings
         self._backend.queues.forget(deletion.finish())
+        deletion.trim(settings.max_kept)
         if settings.retention_days:
             deletion.expire(settings.retention_days)
         with self._backend.engine.begin() as connection:

@@ -23,7 +23,7 @@ from service.storage.screening import (
     request_digest,
     storable,
 )
-from service.storage.store import KeyReused, S, Store, note
+from service.storage.store import KeyReused, S, Store, note_accepted
 from service.storage.tables import BATCHES
 
 B: Final = BATCHES.c
@@ -149,9 +149,8 @@ class Batches:
         for screening, order, given in made:
             parts = (screening, order, given, self._queue)
             self._store.enter(connection, *parts, batch=batch_id)
-        for screening, order, _ in made:
-            policy, by = order.policy.digest, self._caller
-            note(connection, screening.id, "accepted", by=by, policy=policy)
+        for screening, order, given in made:
+            note_accepted(connection, screening.id, order, given, self._caller)
 
     def _accepted(
         self, connection: Connection, once: str, request: str

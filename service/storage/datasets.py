@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -194,18 +194,17 @@ def _hold(
 ) -> None:
     """List a dataset if need be, and keep its row until the transaction ends.
 
-    Whoever holds the row now may be about to remove it, and is waited for: then it is
-    not there to be held, and is listed anew. SQLite's transactions hold the whole
-    database.
+    Whoever holds the row now may be about to remove it, and is waited for: an update
+    that changes nothing waits for the row, and where it has gone the dataset is listed
+    anew. SQLite's transactions hold the whole database.
     """
     row = {"digest": digest, "size_bytes": size_bytes, "created_at": at}
     kind = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = kind.insert(DATASETS).values(**row).on_conflict_do_nothing()
-    held: Any = select(DATASETS.c.digest).where(DATASETS.c.digest == digest)
-    found = None
-    while found is None:
-        connection.execute(insert)
-        found = connection.execute(held.with_for_update()).scalar()
+    insert = kind.insert(DATASETS).values(**row)
+    same = {"digest": insert.excluded.digest}
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=["digest"], set_=same)
+    )
 
 
 def dataset_key(digest: str) -> str:

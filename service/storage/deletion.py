@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import func, select, update
 
 from service.caller import Caller
 from service.storage import audit
@@ -42,19 +42,20 @@ class Deletion:
         self._clear(screening_id)
         return True
 
-    def trim(self, max_kept: int, tenant: str) -> list[str]:
-        """Delete a tenant's oldest that are over, beyond those kept; return their ids.
+    def trim(self, max_kept: int) -> list[str]:
+        """Delete every tenant's oldest that are over, beyond those kept; return ids.
 
         It is each tenant's own number: nobody pushes out what is another's.
         """
-        here = and_(S.deleted_at.is_(None), S.tenant == tenant)
+        kept, count = S.deleted_at.is_(None), func.count()
         with reading(self._store.engine).connect() as connection:
-            count = select(func.count()).select_from(SCREENINGS).where(here)
-            spare = connection.execute(count).scalar_one() - max_kept
-            if spare <= 0:
-                return []
-            old = select(S.id).where(here, S.status.in_(OVER)).order_by(S.number)
-            found = list(connection.execute(old.limit(spare)).scalars())
+            asked = select(S.tenant, count).where(kept).group_by(S.tenant)
+            many = connection.execute(asked.having(count > max_kept)).all()
+            found: list[str] = []
+            for tenant, held in many:
+                old = select(S.id).where(kept, S.tenant == tenant, S.status.in_(OVER))
+                oldest = old.order_by(S.number).limit(held - max_kept)
+                found += connection.execute(oldest).scalars()
         return [each for each in found if self.delete(each)]
 
     def expire(self, days: int) -> list[str]:

@@ -140,8 +140,7 @@ class Store:
             self.datasets.claim(connection, given, screening.created_at)
             key = {"idempotency_key": once, "request": request} if once else {}
             self.enter(connection, screening, order, given, queue, **key)
-            policy = order.policy.digest  # the record last: appending takes turns
-            note(connection, screening.id, "accepted", by=by, policy=policy)
+            note_accepted(connection, screening.id, order, given, by)
         return screening
 
     def enter(
@@ -269,25 +268,26 @@ class Store:
             return connection.execute(asked).mappings().first()
 
 
-def note(
-    connection: Connection,
-    screening_id: str,
-    action: str,
-    *,
-    by: Caller | None = None,
-    policy: str = "",
+def note_accepted(
+    connection: Connection, screening_id: str, order: Order, given: Given, by: Caller
 ) -> None:
-    """Append to the audit record what happened to a screening, and what it is now.
+    """Append to the audit record what was accepted, and from whom.
 
-    Without `by` the service itself did it, for the screening's tenant.
+    To be the last of its transaction: appending takes turns.
     """
+    facts: audit.Facts = {"policy": order.policy.digest}
+    if not isinstance(given, Link):
+        facts["dataset"] = given.digest
+    audit.note(connection, now(), "accepted", screening_id, facts, by=by)
+
+
+def note(connection: Connection, screening_id: str, action: str) -> None:
+    """Append what the service itself did to a screening, and what it is now."""
     wanted = (S.dataset, S.outcome, S.report, S.fault_code, S.tenant)
     found = connection.execute(select(*wanted).where(S.id == screening_id))
     facts = {k: v for k, v in found.mappings().one().items() if v is not None}
     caller = Caller(facts.pop("tenant"), "", frozenset())
-    if policy:
-        facts["policy"] = policy
-    audit.note(connection, now(), action, screening_id, facts, by=by or caller)
+    audit.note(connection, now(), action, screening_id, facts, by=caller)
 
 
 def _change(

@@ -159,7 +159,7 @@ def test_only_the_oldest_that_are_over_are_dropped(backend: Backend) -> None:
     backend.store.finish(first.id, "ACCEPT", b"{}")
     backend.store.finish(second.id, "ACCEPT", b"{}")
     third = submit(backend)
-    assert backend.deletion.trim(2, OPEN.tenant) == [first.id, second.id]
+    assert backend.deletion.trim(2) == [first.id, second.id]
     found, more = backend.holdings(OPEN).page(limit=10)
     assert [s.id for s in found] == [third.id, running.id]
     assert not more
