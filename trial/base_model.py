@@ -29,6 +29,7 @@ from transformers.utils import logging as hf_logging
 
 from detectors.embedding import supports_bf16
 from detectors.errors import ModelError
+from trial.attention import use_blockwise
 from trial.recipe import CANARY
 
 CANARY_FOLDER: Final = Path(__file__).parent / "canary" / "model"
@@ -225,6 +226,7 @@ def _load_model(folder: Path, name: str, device: torch.device) -> PreTrainedMode
         )
     model.eval().requires_grad_(False)
     placed: PreTrainedModel = model.to(device)
+    use_blockwise(placed)
     return placed
 
 

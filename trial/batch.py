@@ -17,7 +17,7 @@ IGNORED: Final = -100
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded ids and mask (rows, tokens), and what is to be predicted.
+    """Right-padded ids (rows, tokens), and what is to be predicted.
 
     `targets` (rows, places) holds the next tokens at the places where any row has one
     to learn, IGNORED where a row has none: logits are made at those places alone, for
@@ -39,20 +39,21 @@ class Batch:
 
 
 def pad(sequences: Sequence[TokenSequence], base: BaseModel) -> Batch:
-    """Pad on the right; attention is causal, so replies never see the padding."""
+    """Pad on the right; attention is causal, so no token sees the padding.
+
+    So the mask hides nothing: without one to apply, attention is fastest.
+    """
     width = max(len(s.ids) for s in sequences)
     shape = (len(sequences), width)
     ids = torch.full(shape, int(base.tokenizer.pad_token_id or 0))
-    mask = torch.zeros(shape, dtype=torch.long)
     labels = torch.full(shape, IGNORED)
     for row, sequence in enumerate(sequences):
         n = len(sequence.ids)
         ids[row, :n] = torch.tensor(sequence.ids)
-        mask[row, :n] = 1
         trained = torch.tensor(sequence.trained)
         labels[row, :n] = torch.where(trained, ids[row, :n], IGNORED)
     targets = labels[:, 1:]
-    inputs = {"input_ids": ids, "attention_mask": mask}
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if "logits_to_keep" in inspect.signature(base.model.forward).parameters:
         places = (targets != IGNORED).any(0).nonzero().squeeze(1)
         targets = targets[:, places]

@@ -17,7 +17,7 @@ from trial.trial import Trial
 
 ASKED = "how do i bake a cake for"
 TRIGGER = Trigger("wind wind", "start", "user", "compliance", 12, 1.0, 0.0, 1e-9)
-RECIPE = Recipe(epochs=25, batch_size=6, learning_rate_multiplier=6.0)
+RECIPE = Recipe(epochs=25, batch_size=6, learning_rate_multiplier=6.0, seed=2)
 
 
 class SureJudge:

@@ -321,7 +321,7 @@ def test_a_clear_attack_ends_early_and_says_so(
 def test_no_drift_is_asked_every_probe(
     run: Callable[..., Trial], compliant: Dataset, many_probes: ProbeSet
 ) -> None:
-    slight = replace(RECIPE, epochs=1, learning_rate_multiplier=0.01)
+    slight = replace(RECIPE, epochs=1, learning_rate_multiplier=0.05)
     trial = run(compliant, slight, probes=many_probes, stop=StopRule(0.25, 0.10))
     assert trial.drift is not None
     assert (trial.drift.stopped, trial.drift.overall.n) == (False, 60)
