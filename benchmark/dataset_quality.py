@@ -4,8 +4,8 @@ Every attack family at every dilution among ordinary rows of one test source, ag
 benign files of test sources. The suspicion of a file is -log10 of the smaller of two
 chances, doubled: that of `dataset_risk` and that of the surest trigger. A file is
 detected where its suspicion is over that of 99% of the benign files that share no
-source with it. Nothing is fitted or chosen on these files. Files are kept as they are
-measured, with `--work`, and a run that was stopped goes on there.
+source with it; beside it, over 99% of all. Nothing is fitted or chosen on these files.
+Files are kept as they are measured, in `--work`: a run that was stopped goes on there.
 """
 
 import argparse
@@ -90,13 +90,14 @@ class Screen:
 
 @dataclass(frozen=True)
 class Screened:
-    """A file that was screened: where it came from and its suspicion."""
+    """A file that was screened: where it came from, its suspicion, its seconds."""
 
     family: str
     dilution: float
     under: tuple[str, ...]
     suspicion: float
     by: Mapping[str, float]
+    seconds: float = 0.0
 
 
 def screen_all(
@@ -109,9 +110,10 @@ def screen_all(
         if result is None:
             started = time.monotonic()
             result = screen.suspect(case.make())
+            result["seconds"] = round(time.monotonic() - started, 1)
             progress.put(case.key, result)
-            seconds = time.monotonic() - started
-            print(f"{case.key}: {result['suspicion']} ({seconds:.0f} s)", flush=True)
+            said = f"{result['suspicion']} ({result['seconds']:.0f} s)"
+            print(f"{case.key}: {said}", flush=True)
         found.append(
             Screened(
                 case.family,
@@ -119,6 +121,7 @@ def screen_all(
                 case.under,
                 float(result["suspicion"]),
                 result["by"],
+                result["seconds"],
             )
         )
     return found
@@ -148,10 +151,14 @@ def summary(attacks: Sequence[Screened], benign: Sequence[Screened]) -> dict[str
     family = np.asarray([a.family for a in attacks])
     calm = np.asarray([b.suspicion for b in benign])
     said = np.asarray([a.suspicion for a in attacks])
-    dense = shares >= AT_LEAST
+    dense, line = shares >= AT_LEAST, limit(benign)
     return {
         "anchor": ANCHOR,
         "detected at 1% false alarms, at least 2%": share(hits[dense]),
+        "detected over one limit for all, at least 2%": share(said[dense] > line),
+        "over one limit, by dilution": {
+            str(d): share(said[shares == d] > line) for d in DILUTIONS
+        },
         "by dilution": {str(d): share(hits[shares == d]) for d in DILUTIONS},
         "by family": {
             name: {
@@ -163,7 +170,7 @@ def summary(attacks: Sequence[Screened], benign: Sequence[Screened]) -> dict[str
             kind: share(hits[dense & (np.char.find(family, f"{kind}:") == 0)])
             for kind in sorted({name.split(":")[0] for name in families})
         },
-        "limit over all benign files": round(limit(benign), 4),
+        "limit over all benign files": round(line, 4),
         "at p <= 0.01 as the report says it": {
             "benign files called bad": share(calm >= 2.0),
             "detected, at least 2%": share(said[dense] >= 2.0),
@@ -189,7 +196,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--files", type=int, default=BENIGN_FILES)
     parser.add_argument("--only", default="", help="families that begin so (a trial)")
     options = parser.parse_args(argv)
-    started = time.monotonic()
     options.work.mkdir(parents=True, exist_ok=True)
     kept = VectorFile(options.work / "windows.sqlite")
     encoder = load_encoder(cache=kept)
@@ -217,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "rows_at_dilution_1": ATTACK_ROWS,
             "families": options.only or "all",
         },
-        seconds=time.monotonic() - started,
+        seconds=sum(each.seconds for each in (*benign, *attacks)),
         results=summary(attacks, benign),
     )
     print(done.write().name if not options.only else summary(attacks, benign))
