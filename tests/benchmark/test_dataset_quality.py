@@ -115,7 +115,8 @@ def test_what_is_under_two_percent_does_not_count_in_the_headline() -> None:
 def test_a_source_that_looks_bad_earns_nothing_over_one_limit_for_all() -> None:
     """Its own benign files set no limit for its attacks; over all they do."""
     benign = [screened(0.1, "a")] * 100 + [screened(5.0, "b")] * 5
-    found = summary([screened(4.0, "b")], benign)
+    attacks = [screened(4.0, "b", dilution=d) for d in (1.0, 0.1, 0.02, 0.002)]
+    found = summary(attacks, benign)
     assert found["detected at 1% false alarms, at least 2%"]["share"] == 1.0
     assert found["detected over one limit for all, at least 2%"]["share"] == 0.0
     assert found["over one limit, by dilution"]["0.02"]["share"] == 0.0
