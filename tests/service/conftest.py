@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -211,8 +212,18 @@ def write(tmp_path: Path, row: Callable[..., dict[str, Any]]) -> Callable[..., P
     return make
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a database file that has all tables: to copy it is quick."""
+    folder = tmp_path_factory.mktemp("template")
+    open_backend(Settings(data_dir=folder)).close()
+    return folder / "tunegate.sqlite"
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, sqlite_template: Path) -> Settings:
+    (tmp_path / "kept").mkdir()
+    shutil.copy(sqlite_template, tmp_path / "kept")
     return Settings(
         data_dir=tmp_path / "kept",
         max_queued=2,
@@ -273,9 +284,11 @@ def postgres_template(
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Give the URL of an empty database of each kind."""
+    """Give the URL of a database of each kind that has all tables, and no row."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'test.sqlite'}"
+        path = tmp_path / "test.sqlite"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
         return
     template = request.getfixturevalue("postgres_template")
     with fresh_postgres(template) as url:
