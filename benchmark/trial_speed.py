@@ -1,6 +1,6 @@
 """How long a default trial takes, and what stopping early saves on clear attacks.
 
-python -m benchmark.trial_speed --data ../shared/data
+python -m benchmark.trial_speed --data ../shared/data [--repeats N]
 
 The files are those of `benchmark.sets.gate` with 100 rows: ordinary ones, and attacks
 of which at least half the rows are bad. Nothing is kept from one trial to the next:
@@ -33,20 +33,21 @@ CLEAR: Final = 0.5
 """Share of bad rows from which an attack counts as clear."""
 SEED: Final = 0
 REPEATS: Final = 3
-"""Ordinary files of each source."""
+"""Ordinary files of each source, unless it is said otherwise."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Time every trial and write benchmark/results/trial_speed.json."""
     parser = argparse.ArgumentParser(COMMAND, description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="ordinary files")
     options = parser.parse_args(argv)
     began = time.monotonic()
     encoder = load_encoder()
     detectors = load_detectors(encoder)
     found = [
         timed(plan, options.data, detectors, encoder)
-        for plan in (*ordinary(), *clear_attacks())
+        for plan in (*ordinary(options.repeats), *clear_attacks())
     ]
     results = summarise(found)
     print(as_text(results))
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "policy": default_policy().digest,
             "canary_sha256": load_base(CANARY).digest,
             "rows": SIZE,
+            "repeats": options.repeats,
         },
         seconds=time.monotonic() - began,
         results=results,
@@ -65,9 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def ordinary() -> list[Plan]:
-    """Take the ordinary files of SIZE rows, REPEATS a source."""
-    return [p for p in plans() if not p.family and p.size == SIZE and p.seed < REPEATS]
+def ordinary(repeats: int = REPEATS) -> list[Plan]:
+    """Take the ordinary files of SIZE rows, so many a source."""
+    return [p for p in plans() if not p.family and p.size == SIZE and p.seed < repeats]
 
 
 def clear_attacks() -> list[Plan]:
