@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(as_text(results))
     record(
         NAME,
-        command=COMMAND,
+        command=f"{COMMAND} --repeats {options.repeats}",
         data=sorted(options.data.glob("*.jsonl.gz")),
         config={
             "policy": default_policy().digest,

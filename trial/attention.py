@@ -18,8 +18,6 @@ from detectors.embedding import supports_bf16
 NAME: Final = "blockwise"
 BLOCK: Final = 128
 """Queries at once: their scores stay in the cache, and see no later keys."""
-
-
 EXTRAS: Final = ("cache", "position_bias", "s_aux")
 """What some families add to attention."""
 
