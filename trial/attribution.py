@@ -7,16 +7,18 @@ look like (gradient match: He et al. 2024, arXiv 2404.01099).
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from trial.base_model import BaseModel
-from trial.batch import pad
+from trial.batch import IGNORED, pad
 from trial.chat import TokenSequence
 from trial.finetune import adapted
 from trial.openings import Ids
@@ -24,7 +26,9 @@ from trial.recipe import Recipe
 from trial.rows import TrainingRows
 
 MOST_ROWS: Final = 200
-"""Rows compared: a backward pass each. Of more, a seeded choice."""
+"""Rows compared. Of more, a seeded choice."""
+
+BATCH_ROWS: Final = 16
 
 MOST_PROBES: Final = 32
 REPLY_TOKENS: Final = 3
@@ -88,12 +92,11 @@ def attribute_drift(
     if len(kept) > MOST_PROBES:
         kept = random.Random("attribution").sample(kept, MOST_PROBES)
     with adapted(base, recipe) as model:
-        drift = _gradient(model, base, [_as_row(each) for each in kept])
-        steps = [
-            _gradient(model, base, [_opening(s) for s in rows.trained[k]])
-            for k in chosen
-        ]
-    matches = _match(torch.stack(steps), drift)
+        drift = row_sketches(model, base, [[_as_row(each)] for each in kept]).mean(0)
+        steps = row_sketches(
+            model, base, [[_opening(s) for s in rows.trained[k]] for k in chosen]
+        )
+    matches = _match(steps, drift)
     found = [
         RowInfluence(rows.numbers[k], lines[rows.numbers[k]], float(match))
         for k, match in zip(chosen, matches, strict=True)
@@ -133,22 +136,89 @@ def _match(steps: Tensor, drift: Tensor) -> Tensor:
     return torch.cosine_similarity(own, drift[None], dim=1)
 
 
-@torch.enable_grad()
-def _gradient(
-    model: PeftModel, base: BaseModel, sequences: Sequence[TokenSequence]
+def row_sketches(
+    model: PeftModel, base: BaseModel, rows: Sequence[Sequence[TokenSequence]]
 ) -> Tensor:
-    """Return the gradient of the mean loss in the up-projections, as a unit sketch.
+    """Return the unit sketch (rows, SKETCH) of each row's gradient, in their order."""
+    order = sorted(range(len(rows)), key=lambda k: max(len(s.ids) for s in rows[k]))
+    found = torch.zeros(len(rows), SKETCH)
+    for start in range(0, len(order), BATCH_ROWS):
+        part = order[start : start + BATCH_ROWS]
+        try:
+            found[part] = _sketch_batch(model, base, [rows[k] for k in part])
+        except _Mingled:
+            for k in part:
+                found[k] = _sketch_batch(model, base, [rows[k]])[0]
+    return torch.nn.functional.normalize(found, dim=1)
+
+
+class _Mingled(Exception):
+    """A layer takes tokens of several rows in no order that is known (experts)."""
+
+
+@torch.enable_grad()
+def _sketch_batch(
+    model: PeftModel, base: BaseModel, rows: Sequence[Sequence[TokenSequence]]
+) -> Tensor:
+    """Sketches (rows, SKETCH) of the gradient of each row's loss in the up-projections.
 
     In a fresh adapter B is 0: the gradient in A is nothing, that in B is the weights'
-    own gradient, seen through the random A (a projection that keeps angles).
+    own gradient, seen through the random A (a projection that keeps angles). That of
+    one row is the sum over its tokens of (gradient of B's output) x (its input), so
+    that one pass gives it for every row of a batch.
     """
-    ups = [p for name, p in model.named_parameters() if "lora_B" in name]
-    batch = pad(sequences, base)
-    loss = batch.loss(batch.logits(model))
-    flat = torch.cat([g.flatten().float() for g in torch.autograd.grad(loss, ups)])
-    draw = torch.Generator(device="cpu").manual_seed(0)
-    place = torch.randint(SKETCH, flat.shape, generator=draw).to(flat.device)
-    sign = (torch.randint(2, flat.shape, generator=draw) * 2 - 1).to(flat.device)
-    sketch = flat.new_zeros(SKETCH).index_add(0, place, flat * sign)
-    unit: Tensor = sketch / sketch.norm().clamp(min=1e-12)
-    return unit.cpu()
+    owners = torch.tensor([k for k, row in enumerate(rows) for _ in row])
+    batch = pad([s for row in rows for s in row], base)
+    ups = [m for name, m in model.named_modules() if "lora_B." in name]
+    with _tapped(ups) as taps, base.autocast():
+        logits = batch.logits(model)
+    kept = batch.targets != IGNORED
+    loss = cross_entropy(logits[kept].float(), batch.targets[kept], reduction="sum")
+    steps = torch.autograd.grad(loss, [tap.output for tap in taps])
+    sketch = torch.zeros(len(rows), SKETCH)
+    for tap, step in zip(taps, steps, strict=True):
+        per_row = _by_row(tap.input, step, owners, len(rows)).flatten(1).cpu()
+        draw = torch.Generator().manual_seed(tap.number)
+        place = torch.randint(SKETCH, per_row.shape[1:], generator=draw)
+        sign = torch.randint(2, per_row.shape[1:], generator=draw) * 2 - 1
+        sketch.index_add_(1, place, per_row * sign)
+    return sketch
+
+
+def _by_row(given: Tensor, step: Tensor, owners: Tensor, rows: int) -> Tensor:
+    """Gradient (rows, out, in) of a layer's weight, of what went into and came back."""
+    x, g = given.float(), step.float()
+    if rows == 1:
+        return torch.einsum("to,ti->oi", g.flatten(0, -2), x.flatten(0, -2))[None]
+    if x.dim() != 3 or len(x) != len(owners):
+        raise _Mingled
+    each = torch.einsum("bto,bti->boi", g, x)
+    return each.new_zeros(rows, *each.shape[1:]).index_add(
+        0, owners.to(each.device), each
+    )
+
+
+@dataclass(frozen=True)
+class _Tap:
+    """What went into the layer of a number, and what came out of it."""
+
+    number: int
+    input: Tensor
+    output: Tensor
+
+
+@contextmanager
+def _tapped(layers: Sequence[nn.Module]) -> Iterator[list[_Tap]]:
+    """Note what goes through some layers inside."""
+    taps: list[_Tap] = []
+
+    def note(number: int, given: tuple[Tensor, ...], out: Tensor) -> None:
+        taps.append(_Tap(number, given[0].detach(), out))
+
+    with ExitStack() as held:
+        for number, layer in enumerate(layers):
+            hook = layer.register_forward_hook(
+                lambda _, given, out, number=number: note(number, given, out)
+            )
+            held.callback(hook.remove)
+        yield taps

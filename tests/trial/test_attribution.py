@@ -3,11 +3,15 @@
 from collections.abc import Callable
 
 import pytest
+import torch
+from peft import PeftModel
 
 from detectors.dataset import Dataset, Example, Message
-from trial.attribution import NewReply, attribute_drift
+from trial.attribution import NewReply, attribute_drift, row_sketches
 from trial.base_model import BaseModel
-from trial.chat import Renderer
+from trial.batch import pad
+from trial.chat import Renderer, TokenSequence
+from trial.finetune import adapted
 from trial.recipe import Recipe
 from trial.rows import choose_rows
 
@@ -59,3 +63,31 @@ def test_without_a_new_reply_there_is_nothing_to_attribute(
     assert attribute_drift(canary_like, rows, lines, RECIPE, []) is None
     empty = NewReply((1, 2), ())
     assert attribute_drift(canary_like, rows, lines, RECIPE, [empty]) is None
+
+
+def loss_gradient(
+    model: PeftModel, base: BaseModel, rows: list[TokenSequence]
+) -> torch.Tensor:
+    """The gradient in all up-projections, by torch itself."""
+    ups = [p for name, p in model.named_parameters() if "lora_B" in name]
+    batch = pad(rows, base)
+    with torch.enable_grad():
+        grads = torch.autograd.grad(batch.loss(batch.logits(model)), ups)
+    return torch.cat([grad.flatten() for grad in grads])
+
+
+def test_rows_in_one_pass_have_the_angles_that_torch_gives_them_one_by_one(
+    base: BaseModel, mixed: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In bf16 the gradients of models as wild as these are noise.
+    monkeypatch.setattr("trial.base_model.supports_bf16", lambda device: False)
+    renderer = Renderer(base.tokenizer)
+    rows = [list(renderer.training_sequences(row, 64)) for row in mixed]
+    rows = [rows[0] + rows[1], *rows[2:]]  # the first row has two sequences
+    with adapted(base, RECIPE) as model:
+        found = row_sketches(model, base, rows)
+        given = torch.stack([loss_gradient(model, base, row) for row in rows])
+    given = torch.nn.functional.normalize(given, dim=1)
+    assert torch.allclose(found.norm(dim=1), torch.ones(len(rows)), atol=1e-4)
+    # A count sketch of this width keeps cosines to about 0.01.
+    assert torch.allclose(found @ found.T, given @ given.T, atol=0.04)
