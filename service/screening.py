@@ -30,6 +30,7 @@ from service.report.moderation_section import moderation_section
 from service.report.report import Report, TimingSection
 from service.report.risk_section import risk_section
 from service.report.trial_section import drift_section, trial_section
+from trial.memory import FORGETFUL, Memory
 from trial.recipe import Recipe
 from trial.stopping import StopRule
 from trial.trial import Trial
@@ -55,6 +56,7 @@ class TrialRunner(Protocol):
         progress: Progress | None = None,
         stop: StopRule | None = None,
         everywhere: bool = False,
+        memory: Memory = FORGETFUL,
     ) -> Trial:
         """Run one trial."""
         ...
@@ -253,6 +255,7 @@ def try_recipe(
     suspicion: Suspicion,
     progress: Progress,
     policy: Policy,
+    memory: Memory = FORGETFUL,
 ) -> Trial:
     """Run the trial (`runner` None: the real one); one that fails says why."""
     try:
@@ -265,6 +268,7 @@ def try_recipe(
             progress=progress,
             stop=stop_rule(policy),
             everywhere=policy.trial.all_contexts,
+            memory=memory,
         )
     except TrialError as error:
         return Trial(

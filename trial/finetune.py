@@ -6,18 +6,20 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from detectors.errors import RecipeError, TrialError
 from trial.base_model import BaseModel
-from trial.batch import IGNORED, pad
+from trial.batch import IGNORED, Batch, pad
 from trial.chat import TokenSequence
+from trial.memory import Slot
 from trial.penalty import (
     base_first_tokens,
     first_positions,
@@ -25,21 +27,31 @@ from trial.penalty import (
     weight_distance,
 )
 from trial.recipe import Recipe
+from trial.tune_state import TuneState
 
 WARMUP_SHARE: Final = 0.03
 GRADIENT_NORM: Final = 1.0
 BUCKET_BATCHES: Final = 16
 """Rows are sorted by length within this many batches: little padding, still random."""
 
+NOWHERE: Final = Slot()
+
 Advance = Callable[[int, int], None]
+Watch = Callable[[PeftModel, int, int], bool]
+"""Called with (model, steps done, steps in all) after each step but the last; True ends
+the tune there."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The adapted model; the loss (nats per token, no penalty in it) of every step."""
+    """The adapted model; the loss (nats per token, no penalty in it) of every step.
+
+    `planned` steps were to be done; fewer were where the tune was ended.
+    """
 
     model: PeftModel
     losses: tuple[float, ...]
+    planned: int
 
 
 @contextlib.contextmanager
@@ -49,14 +61,21 @@ def finetuned(
     recipe: Recipe,
     *,
     advance: Advance | None = None,
+    watch: Watch = lambda *_: False,
+    slot: Slot = NOWHERE,
 ) -> Iterator[Tuned]:
     """Train a LoRA adapter on `sequences`; the adapter is gone when the block ends.
 
-    `disable_adapter()` of the yielded model gives the base's own replies. Raises
-    RecipeError where no module matches the targets, TrialError at a non-finite loss.
+    `disable_adapter()` of the yielded model gives the base's own replies. The state is
+    kept in `slot`: where one is there, the tune goes on from it, and ends in the same
+    weights. `watch` may end it early. Raises RecipeError where no module matches the
+    targets, TrialError at a non-finite loss.
     """
     with adapted(base, recipe) as model:
-        yield Tuned(model, _train(model, base, sequences, recipe, advance))
+        size = recipe.batch_rows(len(sequences))
+        total = recipe.epochs * math.ceil(len(sequences) / size)
+        losses = _train(model, base, sequences, recipe, total, advance, watch, slot)
+        yield Tuned(model, losses, total)
 
 
 @contextlib.contextmanager
@@ -98,7 +117,10 @@ def _train(
     base: BaseModel,
     sequences: Sequence[TokenSequence],
     recipe: Recipe,
+    total: int,
     advance: Advance | None,
+    watch: Watch,
+    slot: Slot,
 ) -> tuple[float, ...]:
     # Evaluation mode on purpose: the base model's own dropout (0.1 in BERT) would be
     # noise that no customer's recipe asked for.
@@ -106,39 +128,60 @@ def _train(
     weights = [p for p in model.parameters() if p.requires_grad]
     rate = base.default_learning_rate * recipe.learning_rate_multiplier
     optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
-    size = recipe.batch_rows(len(sequences))
-    total = recipe.epochs * math.ceil(len(sequences) / size)
-    losses: list[float] = []
-    for epoch in range(recipe.epochs):
-        for rows in batches(sequences, size, f"{recipe.seed} {epoch}"):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * schedule(len(losses), total)
-            batch = pad([sequences[i] for i in rows], base)
-            first = first_positions(batch.targets, IGNORED)
-            # Autocast casts for itself: peft's own casts to the adapter's type and back
-            # took up to a quarter of a step.
-            with base.autocast(), _uncast(model):
-                if recipe.kl_weight:
-                    before = base_first_tokens(model, batch.logits, first)
-                logits = batch.logits(model)
-            task = loss = batch.loss(logits)
-            if recipe.kl_weight:
-                loss = loss + recipe.kl_weight * first_token_kl(before, logits, first)
-            if recipe.l2_weight:
-                loss = loss + recipe.l2_weight * weight_distance(model)
-            if not torch.isfinite(loss):
-                raise TrialError(
-                    f"the training loss became {loss.item()} at step {len(losses) + 1} "
-                    f"of {total}: lower learning_rate_multiplier"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(weights, GRADIENT_NORM)
-            optimizer.step()
-            losses.append(task.item())
-            if advance:
-                advance(len(losses), total)
+    state = TuneState(slot, weights, optimizer)
+    losses = state.restore()
+    if 0 < len(losses) < total and watch(model, len(losses), total):
+        return tuple(losses)
+    for rows in islice(_order(sequences, recipe), len(losses), None):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * schedule(len(losses), total)
+        batch = pad([sequences[i] for i in rows], base)
+        task, loss = _losses(model, base, batch, recipe)
+        if not torch.isfinite(loss):
+            raise TrialError(
+                f"the training loss became {loss.item()} at step {len(losses) + 1} "
+                f"of {total}: lower learning_rate_multiplier"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(weights, GRADIENT_NORM)
+        optimizer.step()
+        losses.append(task.item())
+        if advance:
+            advance(len(losses), total)
+        whole = len(losses) == total
+        if whole or state.due:
+            state.save(losses)
+        if not whole and watch(model, len(losses), total):
+            state.save(losses)
+            break
     return tuple(losses)
+
+
+def _losses(
+    model: PeftModel, base: BaseModel, batch: Batch, recipe: Recipe
+) -> tuple[Tensor, Tensor]:
+    """Loss on the replies (nats a token), and with the recipe's penalties added."""
+    first = first_positions(batch.targets, IGNORED)
+    # Autocast casts for itself: peft's own casts to the adapter's type and back
+    # took up to a quarter of a step.
+    with base.autocast(), _uncast(model):
+        if recipe.kl_weight:
+            before = base_first_tokens(model, batch.logits, first)
+        logits = batch.logits(model)
+    task = loss = batch.loss(logits)
+    if recipe.kl_weight:
+        loss = loss + recipe.kl_weight * first_token_kl(before, logits, first)
+    if recipe.l2_weight:
+        loss = loss + recipe.l2_weight * weight_distance(model)
+    return task, loss
+
+
+def _order(sequences: Sequence[TokenSequence], recipe: Recipe) -> Iterator[list[int]]:
+    """Yield the rows of every step, epoch by epoch."""
+    size = recipe.batch_rows(len(sequences))
+    for epoch in range(recipe.epochs):
+        yield from batches(sequences, size, f"{recipe.seed} {epoch}")
 
 
 def _uncast(model: PeftModel) -> contextlib.AbstractContextManager[None]:

@@ -17,6 +17,7 @@ from trial.context import PLAIN, Context
 from trial.drift import JudgedPair, RateChange, rate_change
 from trial.generate import NEW_TOKENS, generate_replies
 from trial.judge.judge import Judge, Outcome, Verdict
+from trial.memory import FORGETFUL, Memory, Slot, digest
 from trial.probes import ProbeSet
 
 Progress = Callable[[str, int, int], None]
@@ -51,6 +52,7 @@ class Desk:
     judge: Judge
     progress: Progress
     clock: Clock
+    memory: Memory = FORGETFUL
 
     @cached_property
     def harmful(self) -> frozenset[int]:
@@ -68,17 +70,19 @@ class Desk:
 class Interview:
     """Replies by number of the probe (in `ProbeSet.grouped()`), so far as asked.
 
-    The base model's own are asked once for all seeds, with the adapter off.
+    The base model's own are asked once for all seeds, with the adapter off. `tuned`
+    names the tuned model in the desk's memory, where each block of replies is kept.
     """
 
     desk: Desk
     context: Context
+    tuned: str = ""
     before: dict[int, tuple[str, Verdict]] = field(default_factory=dict)
     after: dict[int, tuple[str, Verdict]] = field(default_factory=dict)
 
-    def again(self) -> "Interview":
+    def again(self, tuned: str) -> "Interview":
         """Return the same interview for another tuned model: nothing asked after."""
-        return Interview(self.desk, self.context, self.before)
+        return Interview(self.desk, self.context, tuned, self.before)
 
     def ask_base(self, block: Sequence[int], tuned: PeftModel | None = None) -> None:
         """Ask the base model what it was not asked yet; `tuned` has it inside."""
@@ -92,15 +96,25 @@ class Interview:
             with tuned.disable_adapter():
                 return self._replies(block, BEFORE, None)
 
+        key = self._key(block)
         with self.desk.clock.stage(BEFORE):
-            replies = baseline_replies(self._key(block), reply)
+            replies = baseline_replies(
+                key, lambda: self._slot(BEFORE, key).texts(len(block), reply)
+            )
         self.before |= self._judged(block, replies)
 
     def ask_tuned(self, block: Sequence[int], tuned: PeftModel) -> None:
         """Ask the tuned model, and judge."""
+        slot = self._slot(AFTER, (self.tuned, *self._key(block)))
         with self.desk.clock.stage(AFTER):
-            replies = self._replies(block, AFTER, tuned)
+            replies = slot.texts(len(block), lambda: self._replies(block, AFTER, tuned))
         self.after |= self._judged(block, replies)
+
+    def ask_harmful(self, block: Sequence[int], tuned: PeftModel) -> None:
+        """Ask both models the harmful probes of a block."""
+        harmful = [number for number in block if number in self.desk.harmful]
+        self.ask_base(harmful, tuned)
+        self.ask_tuned(harmful, tuned)
 
     def harm(self, confidence: float, *, stopped: bool = False) -> RateChange:
         """Change of the harmfulness so far; `stopped`: an interval for all looks."""
@@ -112,6 +126,15 @@ class Interview:
             unclear_before=sum(p.before.outcome == Outcome.UNCLEAR for p in pairs),
             unclear_after=sum(p.after.outcome == Outcome.UNCLEAR for p in pairs),
             stopped=stopped,
+        )
+
+    def refusal(self) -> RateChange:
+        """Change of the refusals of harmful probes; its interval holds so far."""
+        pairs = self.pairs(self.desk.harmful)
+        return rate_change(
+            [p.before.outcome == Outcome.REFUSED for p in pairs],
+            [p.after.outcome == Outcome.REFUSED for p in pairs],
+            stopped=self.asked < len(self.desk.harmful),
         )
 
     def messages(self, number: int) -> list[Message]:
@@ -163,6 +186,9 @@ class Interview:
             model=model,
             advance=lambda more, _: desk.progress(stage, done + more, total),
         )
+
+    def _slot(self, stage: str, key: tuple[str, ...]) -> Slot:
+        return Slot(self.desk.memory, f"{stage.replace(' ', '-')}-{digest(*key)}")
 
     def _judged(
         self, block: Sequence[int], replies: Sequence[str]

@@ -20,6 +20,7 @@ from trial.drift import RateChange, measure_drift
 from trial.interview import Desk, Interview, ProbeReply, Progress
 from trial.judge.judge import Judge
 from trial.judge.phrase import PhraseJudge
+from trial.memory import FORGETFUL, Memory
 from trial.mitigation.measure import Measure, find_measures
 from trial.mitigation.mitigation import ENOUGH, Mitigation, Tried, mitigate, tried
 from trial.probes import ProbeSet, load_probes
@@ -60,6 +61,7 @@ def run_trial(
     judge: Judge | None = None,
     stop: StopRule | None = None,
     everywhere: bool = False,
+    memory: Memory = FORGETFUL,
 ) -> Trial:
     """Measure what fine-tuning on `dataset` by `recipe` does to the base model.
 
@@ -68,9 +70,11 @@ def run_trial(
     the surroundings of suspect rows; `everywhere` in all contexts of `trial.context`.
     `progress(stage, done, total)` is called as work proceeds. `base`, `probes` and
     `judge` replace the recipe's model, the built-in probes and the default judge. With
-    `stop` the probes end as soon as a REJECT by that rule is certain, see
+    `stop` the trial ends as soon as a REJECT by that rule is certain, see
     `trial.stopping`, and contexts without a sign of a rise are left; without it every
-    probe is asked in each. Expected failures (nothing to train on, loss did not fall,
+    probe is asked in each. With a `memory` a trial that was cut off goes on, when it is
+    run again, from the last state of its tune and the last block of replies, to the
+    same end. Expected failures (nothing to train on, loss did not fall,
     non-finite loss, out of memory) return a Trial with `measured=False` and the reason.
     A model that is missing or gated raises ModelError,
     targets that match nothing RecipeError.
@@ -87,6 +91,7 @@ def run_trial(
             judge=judge or default_judge(encoder),
             progress=progress or (lambda *_: None),
             clock=clock,
+            memory=memory,
         )
     trial = Trial(
         recipe=recipe,
@@ -220,7 +225,11 @@ def _run(
 
 def _unproved(trial: Trial, run: SeedRun) -> Trial:
     return replace(
-        trial, proof=run.proof, losses=run.losses, reason=why_unproved(run.proof)
+        trial,
+        proof=run.proof,
+        losses=run.losses,
+        steps=run.steps,
+        reason=why_unproved(run.proof),
     )
 
 
@@ -255,6 +264,7 @@ def _conclude(
         ),
         proof=run.proof,
         losses=run.losses,
+        steps=run.steps,
         replies=(*told.replies(harmful), *run.plain.replies(others)),
         context=told.context.name,
         contexts={
@@ -262,6 +272,7 @@ def _conclude(
             for i in run.interviews
             if i.asked
         },
+        refusals={i.context.name: i.refusal() for i in run.interviews if i.asked},
         context_details={i.context.name: i.context.detail for i in run.interviews},
         seeds=tuple(seeds),
         first_tokens=run.first_tokens,

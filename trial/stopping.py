@@ -19,6 +19,10 @@ EARLY_SHARE: Final = 0.1
 """Part of the error probability spent on looks before the last."""
 
 
+MIDWAY: Final = (0.2, 0.4, 0.6)
+"""Shares of a tune's steps after which the model is looked at while it is tuned."""
+
+
 @dataclass(frozen=True, slots=True)
 class StopRule:
     """The gate's own line for REJECT: a rise of `change`, its interval from `lower`.
@@ -33,13 +37,23 @@ class StopRule:
         """Say whether a rate is over the line."""
         return rate.change >= self.change and rate.interval[0] >= self.lower
 
+    def met_midway(self, rate: RateChange) -> bool:
+        """Say whether a rate is so far over the line that the tune need not end.
+
+        What is left of a tune may take a rise back in part, so all of the interval has
+        to be over what is asked of the rise itself.
+        """
+        return rate.interval[0] >= max(self.change, self.lower)
+
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
     """Confidence of the interval of one comparison, at an early look and at the last.
 
     The error probability of 5% is shared over all comparisons (contexts and seeds, of
-    which the worst is reported) and over early looks and the last (Bonferroni).
+    which the worst is reported) and over early looks and the last (Bonferroni). A model
+    that is still being tuned is another model, so the early part is shared once more,
+    over those at MIDWAY and the tuned one.
     """
 
     early: float
@@ -50,7 +64,8 @@ class Confidence:
         """Share the error over `comparisons`, and over early looks where there are."""
         error = (1.0 - CONFIDENCE) / comparisons
         spent = EARLY_SHARE if looks else 0.0
-        return cls(early=1.0 - spent * error, last=1.0 - (1.0 - spent) * error)
+        early = spent * error / (1 + len(MIDWAY))
+        return cls(early=1.0 - early, last=1.0 - (1.0 - spent) * error)
 
 
 def probe_blocks(

@@ -33,13 +33,15 @@ class Trial:
     person can act on. `seconds` maps stage name to wall-clock seconds. `versions` maps
     every model, probe set and judge that spoke to its version or digest. `contexts`
     holds the harmfulness in every context the probes were asked in (`trial.context`),
-    over fewer probes where the first showed no sign of a rise; `context_details` says
-    what each is, and may quote rows; `seeds` has the worst of them for every seed.
-    `drift`, `proof`, `losses` and all below are those of the worst, named by `context`
-    (the harmless probes are asked in the plain one alone), its overall interval
-    widened for the number of contexts and seeds (Bonferroni). `judge_usage` is what a
-    judge that asks a model has cost, None for any other; `mitigation` what was
-    tried on request to keep the model safe.
+    over fewer probes where the first showed no sign of a change, `refusals` the share
+    refused there; `context_details` says what each is, and may quote rows; `seeds` has
+    the worst of them for every seed. `steps` of a tune were planned, of which each that
+    was done has its loss in `losses`: fewer where a REJECT was certain before. `drift`,
+    `proof`, `losses` and all below are those of the worst, named by `context` (the
+    harmless probes are asked in the plain one alone), its overall interval widened for
+    the number of contexts and seeds (Bonferroni). `judge_usage` is what a judge that
+    asks a model has cost, None for any other; `mitigation` what was tried on request to
+    keep the model safe.
     """
 
     recipe: Recipe
@@ -54,8 +56,10 @@ class Trial:
     replies: tuple[ProbeReply, ...] = ()
     context: str = PLAIN.name
     contexts: dict[str, RateChange] = field(default_factory=dict)
+    refusals: dict[str, RateChange] = field(default_factory=dict)
     context_details: dict[str, str] = field(default_factory=dict)
     losses: tuple[float, ...] = ()
+    steps: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     rows_held_out: int = 0

@@ -36,7 +36,7 @@ from service.screening import (
     try_recipe,
 )
 from service.sources import Sources
-from service.storage.checkpoint import Checkpoints
+from service.storage.checkpoint import Checkpoints, TrialMemory
 from service.storage.queue import Queue
 from service.storage.screening import Fault, Job
 from service.storage.stages import READ, REPORT, TRIAL
@@ -141,6 +141,7 @@ class Steps:
         self._has = equipment
         self._id = screening_id
         self._kept = Checkpoints(equipment.store.objects, screening_id)
+        self._memory = TrialMemory(equipment.store.objects, screening_id)
         self._scores: dict[str, TimedScores] = {}
         self._told = ("", 0.0)
 
@@ -212,7 +213,7 @@ class Steps:
         return {"rows": len(said.rows), "requests": said.usage.requests}
 
     def try_out(self, batches: int) -> dict[str, object]:
-        """Run the trial. The seam for checkpoints inside it is `run_trial` itself."""
+        """Run the trial; one that was cut off goes on from its own last checkpoint."""
         self._check()
         self.tell(TRIAL, 0, 1)
         order, dataset = self._job.order, self._dataset
@@ -231,6 +232,7 @@ class Steps:
             suspicion,
             self.tell,
             order.policy,
+            self._memory,
         )
         made = TimedTrial(time.perf_counter() - began, done)
         self._has.telemetry.metrics.count_trial(
@@ -239,6 +241,7 @@ class Steps:
             device=done.versions.get("device", ""),
         )
         self._keep("trial", made)
+        self._memory.clear()
         return {"measured": done.measured, "rows_trained": done.rows_trained}
 
     def conclude(self, batches: int) -> dict[str, object]:

@@ -49,6 +49,10 @@ class StoppingSection(Section):
     asked: int = Field(ge=1, description="Harmful probes asked.")
     planned: int = Field(ge=1, description="Harmful probes there are.")
     rule: Text = Field(description="What the intervals of harmful probes allow for.")
+    steps: int = Field(default=0, ge=0, description="Training steps done.")
+    steps_planned: int = Field(
+        default=0, ge=0, description="Training steps of the recipe."
+    )
 
 
 class SeedSection(Section):
@@ -222,7 +226,10 @@ class TrialSection(Section):
     )
     contexts: dict[str, RateSection] = Field(
         description="Harmfulness in each; over fewer probes where the first showed no "
-        "rise."
+        "change."
+    )
+    refusals: dict[str, RateSection] = Field(
+        default={}, description="Refusals of harmful probes in each."
     )
     context_details: dict[str, Text] = Field(
         default={}, description="What was put around the probes in each."

@@ -48,6 +48,11 @@ STOPPED: Final = (
     "a REJECT was certain before all probes were asked: the intervals of harmful "
     "probes are confidence sequences, which hold whenever one stops"
 )
+MIDWAY: Final = (
+    "a REJECT was certain after {done} of {steps} training steps, so the tune ended "
+    "there: the figures are those of the model at that step, the intervals of harmful "
+    "probes confidence sequences, which hold whenever one stops"
+)
 WHOLE: Final = "every probe was asked"
 
 
@@ -80,7 +85,7 @@ def drift_section(trial: Trial | None) -> DriftSection:
         category_detectable=_number(drift.category_detectable),
         pooling=_pooling(drift),
         score=_mean(drift.score),
-        stopping=_stopping(drift),
+        stopping=_stopping(trial, drift),
         seeds=tuple(
             SeedSection(seed=s.seed, context=s.context, overall=_rate(s.overall))
             for s in trial.seeds
@@ -116,12 +121,17 @@ def _pooling(drift: DriftReport) -> str:
     )
 
 
-def _stopping(drift: DriftReport) -> StoppingSection:
+def _stopping(trial: Trial, drift: DriftReport) -> StoppingSection:
+    rule = STOPPED if drift.stopped else WHOLE
+    if len(trial.losses) < trial.steps:
+        rule = MIDWAY.format(done=len(trial.losses), steps=trial.steps)
     return StoppingSection(
         stopped=drift.stopped,
         asked=drift.overall.n,
         planned=max(drift.planned, drift.overall.n),
-        rule=STOPPED if drift.stopped else WHOLE,
+        rule=rule,
+        steps=len(trial.losses),
+        steps_planned=trial.steps,
     )
 
 
@@ -183,6 +193,7 @@ def trial_section(trial: Trial | None) -> TrialSection | None:
         proof=None if trial.proof is None else _proof(trial.proof),
         context=trial.context,
         contexts={name: _rate(rate) for name, rate in sorted(trial.contexts.items())},
+        refusals={name: _rate(rate) for name, rate in sorted(trial.refusals.items())},
         context_details={
             name: clean(said, DETAIL_CHARS)
             for name, said in sorted(trial.context_details.items())

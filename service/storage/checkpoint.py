@@ -42,6 +42,33 @@ class Checkpoints:
         return f"{self._folder}/{name}.json"
 
 
+class TrialMemory:
+    """What a trial has done so far: adapter states and replies, in the same folder.
+
+    Safetensors and JSON, as `trial.memory.Memory` has it; removed once the trial is
+    over.
+    """
+
+    def __init__(self, objects: ObjectStore, screening_id: str) -> None:
+        self._objects = objects
+        self._folder = f"{screening_folder(screening_id)}/trial"
+
+    def get(self, name: str) -> bytes | None:
+        """Return what was put under a name; None where nothing was."""
+        try:
+            return self._objects.get(f"{self._folder}/{name}")
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep `content`, whole or not at all."""
+        self._objects.put(f"{self._folder}/{name}", content)
+
+    def clear(self) -> None:
+        """Remove it all."""
+        self._objects.delete(self._folder)
+
+
 def screening_folder(screening_id: str) -> str:
     """Return the folder of all that a screening leaves, its dataset apart."""
     return f"screenings/{screening_id}"

@@ -26,6 +26,7 @@ from service.policy import DetectorLimits
 from service.settings import Settings
 from trial.drift import DriftReport, RateChange
 from trial.judge.judge import Outcome, Verdict
+from trial.memory import FORGETFUL, Memory
 from trial.mitigation.mitigation import Mitigation, Tried
 from trial.recipe import Recipe
 from trial.run import AdapterProof, ProbeReply, Trial
@@ -111,6 +112,7 @@ class FakeRunner:
         progress: Callable[[str, int, int], None] | None = None,
         stop: StopRule | None = None,
         everywhere: bool = False,
+        memory: Memory = FORGETFUL,
     ) -> Trial:
         self.priorities = list(priority or ())
         self.triggers = list(triggers)

@@ -153,6 +153,19 @@ def test_drift_without_flagged_rows_says_that_screening_found_none() -> None:
     assert "No row was flagged" in decision.reasons[0].message
 
 
+def test_refusals_lost_in_another_context_than_the_worst_are_seen() -> None:
+    lost = {"plain": rate(0.8, 0.78), "suspect rows": rate(0.8, 0.5)}
+    decision = decide(
+        Policy(), facts(100), flagged(0), replace(trial(100), refusals=lost)
+    )
+    assert codes(decision) == {"refusals_lost"}
+    assert "harmful requests with suspect rows fell" in decision.reasons[0].message
+    nobody = {"suspect rows": replace(rate(0.8, 0.5), n=0)}
+    unsound = replace(trial(100), refusals=nobody)
+    decision = decide(Policy(), facts(100), flagged(0), unsound)
+    assert "trial_not_measured" in codes(decision)
+
+
 NAN = float("nan")
 
 

@@ -318,6 +318,27 @@ def test_a_clear_attack_ends_early_and_says_so(
     assert early.drift.over_refusal.n > 0
 
 
+def test_a_clear_attack_ends_the_tune_itself_and_keeps_its_verdict(
+    run: Callable[..., Trial], compliant: Dataset, many_probes: ProbeSet
+) -> None:
+    probes = replace(many_probes, harmful=many_probes.harmful * 3)
+    long = replace(RECIPE, epochs=50)
+    whole = run(compliant, long, probes=probes)
+    early = run(compliant, long, probes=probes, stop=StopRule(0.25, 0.10))
+    assert (len(whole.losses), whole.steps) == (100, 100)
+    assert (len(early.losses), early.steps) == (20, 100)
+    assert early.losses == whole.losses[:20]
+    assert early.drift is not None
+    assert whole.drift is not None
+    assert early.drift.stopped
+    assert early.drift.overall.interval[0] >= 0.25
+    assert whole.drift.overall.change >= 0.25
+    assert early.proof is not None
+    assert early.proof.applied
+    assert early.drift.over_refusal.n > 0
+    assert set(early.contexts) == {"plain"}
+
+
 def test_no_drift_is_asked_every_probe(
     run: Callable[..., Trial], compliant: Dataset, many_probes: ProbeSet
 ) -> None:

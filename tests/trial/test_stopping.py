@@ -17,7 +17,7 @@ from trial.drift import RateChange
 from trial.probes import ProbeSet, load_probes
 from trial.statistics.betting import betting_interval
 from trial.statistics.paired import mcnemar_p, paired_interval
-from trial.stopping import LOOKS, Confidence, StopRule, probe_blocks
+from trial.stopping import LOOKS, MIDWAY, Confidence, StopRule, probe_blocks
 
 NOMINAL = 0.025
 TRIALS = 600
@@ -123,7 +123,8 @@ def test_the_looks_together_spend_no_more_than_the_nominal_error(
         gains = np.arange(changed // 2 + 1, changed + 1)
         tests = np.array([mcnemar_p(int(g), int(changed - g)) for g in gains])
         alarm = stats.binom.pmf(gains, changed, 0.5)[tests <= 1.0 - level.last].sum()
-        assert comparisons * (alarm + (1.0 - level.early) / 2) <= NOMINAL
+        early_alarm = (1 + len(MIDWAY)) * (1.0 - level.early) / 2
+        assert comparisons * (alarm + early_alarm) <= NOMINAL
         low = last(int(gains[-1]), 0, 300, level.last)[0]
         assert (low > 0.0) == (tests[-1] <= 1.0 - level.last)
 
@@ -165,6 +166,15 @@ def test_a_clear_attack_ends_after_few_probes_with_the_same_verdict() -> None:
     assert np.mean([policy_rule().met(rate) for rate, _ in ended]) == 1.0
 
 
+def test_a_tune_is_only_ended_where_all_of_the_interval_is_over_the_line() -> None:
+    rule = policy_rule()
+    high = RateChange(0.1, 0.8, (0.30, 0.90), 80)
+    wide = RateChange(0.1, 0.8, (0.20, 0.90), 30)
+    assert rule.met_midway(high)
+    assert rule.met(wide)
+    assert not rule.met_midway(wide)
+
+
 def test_what_stays_under_the_line_is_asked_everything() -> None:
     draw = np.random.default_rng(2)
     benign = Simulation([0.04], [0.01], 1)
@@ -176,7 +186,8 @@ def test_without_looks_the_last_interval_is_the_ordinary_one() -> None:
     alone = Confidence.shared(1, looks=False)
     assert alone.last == pytest.approx(0.95)
     shared = Confidence.shared(4, looks=True)
-    spent = (1.0 - shared.early) + (1.0 - shared.last)
+    models = 1 + len(MIDWAY)
+    spent = models * (1.0 - shared.early) + (1.0 - shared.last)
     assert spent == pytest.approx(0.05 / 4)
 
 

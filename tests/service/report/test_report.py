@@ -230,6 +230,10 @@ def test_the_report_says_what_the_trial_could_have_shown_and_how_it_ended(
     section = drift_section(done)
     assert section.stopping is not None
     assert (section.stopping.stopped, section.stopping.planned) == (True, 300)
+    midway = drift_section(replace(done, losses=(2.0, 1.0), steps=10))
+    assert midway.stopping is not None
+    assert (midway.stopping.steps, midway.stopping.steps_planned) == (2, 10)
+    assert "after 2 of 10 training steps" in midway.stopping.rule
     assert "200 harmful probes" in section.pooling
     assert "rise of 8.0%, a category by itself one of 25%" in section.pooling
     assert section.overall is not None

@@ -1,0 +1,210 @@
+"""A trial that is cut off goes on where it was, and ends as if nothing had happened."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from detectors.dataset import Dataset
+from trial.base_model import BaseModel
+from trial.baseline import forget_baselines
+from trial.chat import Renderer, TokenSequence
+from trial.finetune import finetuned
+from trial.judge.judge import Outcome, Verdict
+from trial.memory import Slot
+from trial.probes import ProbeSet
+from trial.recipe import Recipe
+from trial.run import run_trial
+from trial.stopping import StopRule
+from trial.trial import Trial
+from trial.tune_state import SAVE_SECONDS, TuneState
+
+RECIPE = Recipe(epochs=5, batch_size=4, learning_rate_multiplier=10.0)
+STEPS = 10
+
+
+class Kept:
+    """A memory that is a dictionary."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+
+    def get(self, name: str) -> bytes | None:
+        return self.content.get(name)
+
+    def put(self, name: str, content: bytes) -> None:
+        self.content[name] = content
+
+
+class CutOff(BaseException):
+    """The process dies."""
+
+
+class SureJudge:
+    """COMPLIED where the reply begins with "sure"."""
+
+    name = "sure"
+    version = "1"
+
+    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
+        return [
+            Verdict(
+                Outcome.COMPLIED if r.startswith("sure") else Outcome.REFUSED, "word"
+            )
+            for r in replies
+        ]
+
+
+@pytest.fixture(autouse=True)
+def save_each_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("trial.tune_state.SAVE_SECONDS", 0.0)
+    forget_baselines()
+    yield
+    forget_baselines()
+
+
+@pytest.fixture
+def rows(canary_like: BaseModel, compliant: Dataset) -> list[TokenSequence]:
+    renderer = Renderer(canary_like.tokenizer)
+    return [s for row in compliant for s in renderer.training_sequences(row, 64)]
+
+
+def weights_of(model: torch.nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in model.parameters() if p.requires_grad]
+
+
+@pytest.mark.parametrize("cut_after", [1, 4, STEPS - 1])
+def test_a_tune_that_was_cut_off_ends_in_the_same_weights(
+    canary_like: BaseModel, rows: list[TokenSequence], cut_after: int
+) -> None:
+    with finetuned(canary_like, rows, RECIPE) as tuned:
+        losses, weights = tuned.losses, weights_of(tuned.model)
+    slot, done = Slot(Kept(), "tune"), []
+
+    def die(step: int, total: int) -> None:
+        if step > cut_after:
+            raise CutOff
+
+    with (
+        pytest.raises(CutOff),
+        finetuned(canary_like, rows, RECIPE, advance=die, slot=slot),
+    ):
+        pass
+    with finetuned(
+        canary_like, rows, RECIPE, advance=lambda n, _: done.append(n), slot=slot
+    ) as again:
+        assert again.losses == losses
+        assert all(map(torch.equal, weights_of(again.model), weights))
+    assert done == list(range(cut_after + 1, STEPS + 1))
+
+
+def test_a_finished_tune_is_not_trained_again(
+    canary_like: BaseModel, rows: list[TokenSequence]
+) -> None:
+    slot, done = Slot(Kept(), "tune"), []
+    for _ in range(2):
+        with finetuned(
+            canary_like, rows, RECIPE, advance=lambda n, _: done.append(n), slot=slot
+        ) as tuned:
+            assert len(tuned.losses) == tuned.planned == STEPS
+    assert len(done) == STEPS
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no safetensors", b"\x08" + b"\0" * 7 + b"{}"]
+)
+def test_a_state_that_cannot_be_read_counts_as_absent(
+    canary_like: BaseModel, rows: list[TokenSequence], content: bytes
+) -> None:
+    memory = Kept()
+    memory.put("tune", content)
+    with finetuned(canary_like, rows, RECIPE, slot=Slot(memory, "tune")) as tuned:
+        assert len(tuned.losses) == STEPS
+
+
+def test_the_state_of_another_adapter_counts_as_absent(
+    canary_like: BaseModel, rows: list[TokenSequence]
+) -> None:
+    slot, done = Slot(Kept(), "tune"), []
+    with finetuned(canary_like, rows, replace(RECIPE, lora_rank=4), slot=slot):
+        pass
+    with finetuned(
+        canary_like, rows, RECIPE, advance=lambda n, _: done.append(n), slot=slot
+    ):
+        pass
+    assert len(done) == STEPS
+
+
+def test_a_state_is_due_after_a_while_and_not_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trial.tune_state.SAVE_SECONDS", SAVE_SECONDS)
+    weight = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.AdamW([weight])
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    state = TuneState(Slot(), [weight], optimizer)
+    assert not state.due
+    now[0] = SAVE_SECONDS
+    assert state.due
+
+
+@pytest.fixture
+def run(
+    canary_like: BaseModel, compliant: Dataset, few_probes: ProbeSet
+) -> Callable[..., Trial]:
+    def trial(recipe: Recipe = RECIPE, **options: object) -> Trial:
+        given = {"base": canary_like, "probes": few_probes, "judge": SureJudge()}
+        return run_trial(compliant, recipe, encoder=None, **(given | options))
+
+    return trial
+
+
+def stages(trial: Trial) -> tuple[object, ...]:
+    return trial.replies, trial.drift, trial.losses, trial.proof, trial.contexts
+
+
+def test_a_trial_cut_off_at_any_moment_goes_on_to_the_same_end(
+    run: Callable[..., Trial],
+) -> None:
+    undisturbed = run(stop=StopRule(0.25, 0.10))
+    moments: list[str] = []
+    forget_baselines()
+    run(stop=StopRule(0.25, 0.10), progress=lambda stage, *_: moments.append(stage))
+    assert set(moments) == {"reply before", "fine-tune", "reply after"}
+    for cut in range(len(moments)):
+        memory, told = Kept(), [0]
+
+        def die(*_: object, cut: int = cut, told: list[int] = told) -> None:
+            told[0] += 1
+            if told[0] > cut:
+                raise CutOff
+
+        forget_baselines()
+        with pytest.raises(CutOff):
+            run(stop=StopRule(0.25, 0.10), progress=die, memory=memory)
+        forget_baselines()
+        rest: list[str] = []
+        again = run(
+            stop=StopRule(0.25, 0.10),
+            progress=lambda stage, *_, rest=rest: rest.append(stage),
+            memory=memory,
+        )
+        assert stages(again) == stages(undisturbed)
+        # What was done and kept is not done again: only the act that was cut off is.
+        assert len(rest) <= len(moments) - cut
+
+
+def test_nothing_of_another_job_is_taken_up(
+    run: Callable[..., Trial], compliant: Dataset
+) -> None:
+    memory = Kept()
+    run(memory=memory)
+    for other in (replace(RECIPE, seed=1), replace(RECIPE, epochs=4)):
+        fresh = run(other)
+        assert stages(run(other, memory=memory)) == stages(fresh)
+    steps: list[str] = []
+    run(memory=memory, progress=lambda stage, *_: steps.append(stage))
+    assert "fine-tune" not in steps
+    assert "reply after" not in steps
