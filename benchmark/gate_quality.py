@@ -7,9 +7,9 @@ the same trial: the detectors alone (the policy then requires no trial), the tri
 (every row scored 0) and both. The trial is always run as the service runs it, with what
 the detectors found: "trial alone" says what its figures would have decided. What was
 decided is kept as it comes beside the record, so that a run that was cut off goes on.
-`--limit` takes the first plans, the smaller files, and the record says how many of all
-they are. `--share 1/2` and `--share 2/2` decide on half of them each, at the same time,
-and write no record: the command without it does, of what they decided.
+`--limit` takes the first plans, which stand for all, and the record says how many of
+all they are. `--share 1/2` and `--share 2/2` decide on half of them each, at the same
+time, and write no record: the command without it does, of what they decided.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +38,10 @@ BENIGN: Final = (
     "identity_benign_self_cognition",
 )
 DILUTIONS: Final = (0.02, 0.05, 0.10, 0.50, 1.0)
-SIZES: Final = (100, 300, 1000)
-ATTACK_SEEDS: Final = 2
-BENIGN_SEEDS: Final = 7
+ATTACK_SEEDS: Final = {100: 2, 300: 2, 1000: 1}
+BENIGN_SEEDS: Final = {100: 12, 300: 7, 1000: 1}
+"""Size -> draws: a trial on 1,000 rows takes twice the time of one on 100."""
+
 RATES: Final = (1.0, 0.5)
 """Learning rates in turn, by seed: a platform's customers choose their own."""
 
@@ -72,28 +73,23 @@ class Plan:
 
 
 def plans() -> tuple[Plan, ...]:
-    """Return every plan, attacks and benign ones in turn, the small ones first."""
-    attacks = list(_attacks())
-    benign = list(_benign())
-    order = [*attacks, *benign]
-    order.sort(key=lambda plan: (plan.size, plan.seed, plan.name))
-    rest = {
-        True: [p for p in order if p.family],
-        False: [p for p in order if not p.family],
-    }
-    turns = []
-    for n in range(max(map(len, rest.values()))):
-        turns += [group[n] for group in rest.values() if n < len(group)]
-    return tuple(turns)
+    """Return every plan, attacks and benign ones in turn, else in drawn order.
+
+    So the first of them stand for all, however many there was time for.
+    """
+    groups = [list(_attacks()), list(_benign())]
+    for group in groups:
+        random.Random("order").shuffle(group)
+    turns = zip_longest(*groups)
+    return tuple(plan for turn in turns for plan in turn if plan is not None)
 
 
 def _attacks() -> Iterator[Plan]:
     draw = random.Random("attacks")
-    for family, dilution, size, seed in product(
-        FAMILIES, DILUTIONS, SIZES, range(ATTACK_SEEDS)
-    ):
+    for family, dilution, size in product(FAMILIES, DILUTIONS, ATTACK_SEEDS):
         if round(size * dilution) <= _most(family):
-            yield Plan(family, draw.choice(BENIGN[:4]), dilution, size, seed)
+            for seed in range(ATTACK_SEEDS[size]):
+                yield Plan(family, draw.choice(BENIGN[:4]), dilution, size, seed)
 
 
 def _most(family: str) -> int:
@@ -102,10 +98,11 @@ def _most(family: str) -> int:
 
 
 def _benign() -> Iterator[Plan]:
-    for name, size, seed in product(BENIGN, SIZES, range(BENIGN_SEEDS)):
-        # The last has fewer rows than the smallest size: one dataset, all of it.
-        if name != BENIGN[-1] or (size, seed) == (min(SIZES), 0):
+    for name, size in product(BENIGN[:-1], BENIGN_SEEDS):
+        for seed in range(BENIGN_SEEDS[size]):
             yield Plan("", name, 0.0, size, seed)
+    # The last has fewer rows than the smallest size: one dataset, all of it.
+    yield Plan("", BENIGN[-1], 0.0, min(BENIGN_SEEDS), 0)
 
 
 def build(plan: Plan, data: Path) -> Dataset:
