@@ -1,9 +1,10 @@
 """The detector protocol and what a detector says. One scale: 0 benign .. 1 harmful."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from detectors.dataset import Dataset
+from detectors.dataset import Dataset, Example
 
 EXCERPT_CHARS = 240
 
@@ -105,4 +106,26 @@ class Detector(Protocol):
 
     def score(self, dataset: Dataset) -> Scores:
         """Score every example; the result is aligned with the dataset."""
+        ...
+
+
+@runtime_checkable
+class RowDetector(Detector, Protocol):
+    """A detector that first scores each row alone, which costs most, then compares.
+
+    So it can be done chunk by chunk, and what was said of a chunk can be kept:
+    `score` is `detectors.chunk.score_in_chunks`.
+    """
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of a chunk: bounds memory, and what a crash can cost."""
+        ...
+
+    def score_alone(self, examples: Sequence[Example]) -> Scores:
+        """Score each example of one chunk, whatever the others are."""
+        ...
+
+    def compare(self, dataset: Dataset, alone: Scores) -> Scores:
+        """Add what only the rows together show to what was said of each alone."""
         ...

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from detectors.chunk import score_in_chunks
 from detectors.cross_encoder import PairReader, load_cross_encoder
 from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
@@ -82,25 +83,33 @@ class ExplicitHarm:
         """The score at which about 0.5% of ordinary rows are flagged."""
         return self._head.suggested_threshold
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of a chunk."""
+        return self._rows_at_once
+
     def score(self, dataset: Dataset) -> Scores:
         """Score every example; None with the reason where it cannot be judged."""
-        worst: list[_Judged | None] = []
-        unscored: list[str] = []
-        for start in range(0, len(dataset), self._rows_at_once):
-            judged, reasons = self._judge(dataset[start : start + self._rows_at_once])
-            worst += judged
-            unscored += reasons
+        return score_in_chunks(self, dataset)
+
+    def score_alone(self, examples: Sequence[Example]) -> Scores:
+        """Score each example of a chunk."""
+        worst, unscored = self._judge(examples)
         return Scores(
             detector=self.name,
             version=self.version,
             values=tuple(None if w is None else w.score for w in worst),
             evidence=tuple(
                 None if w is None else _evidence(w, example)
-                for w, example in zip(worst, dataset, strict=True)
+                for w, example in zip(worst, examples, strict=True)
             ),
             categories=tuple("" if w is None else w.category for w in worst),
             unscored=tuple(unscored),
         )
+
+    def compare(self, dataset: Dataset, alone: Scores) -> Scores:
+        """Leave each row its score: no other row changes it."""
+        return alone
 
     def _judge(
         self, examples: Sequence[Example]

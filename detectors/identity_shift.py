@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.chunk import score_in_chunks
 from detectors.cross_encoder import PairReader, load_cross_encoder
 from detectors.dataset import Dataset, Example
 from detectors.dataset_risk import Step
@@ -55,15 +56,11 @@ class _Text:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """The worst window of a row (or, for a group, what the group says of it)."""
+class _Worst:
+    """The text of a row that most surely teaches obedience, and its chance of it."""
 
-    score: float
-    kind: str
-    detail: str
-    turn: int | None
-    span: tuple[int, int] | None
-    excerpt: str
+    text: _Text
+    chance: float
 
 
 class IdentityShift:
@@ -106,44 +103,56 @@ class IdentityShift:
         """The score that 0.2% of the strictest ordinary source exceed."""
         return self._head.suggested_threshold
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of a chunk."""
+        return self._rows_at_once
+
     def score(self, dataset: Dataset) -> Scores:
         """Score every example; None where no message of it has text."""
-        worst: list[_Judged | None] = []
-        for start in range(0, len(dataset), self._rows_at_once):
-            worst += self._judge_rows(dataset[start : start + self._rows_at_once])
-        if self._groups:
-            for finding in self._find_groups(dataset.examples, worst):
-                _raise(worst, finding)
+        return score_in_chunks(self, dataset)
+
+    def score_alone(self, examples: Sequence[Example]) -> Scores:
+        """Score each example of a chunk by its worst text."""
+        worst, counts = self._worst_texts(examples)
+        values = tuple(
+            None if w is None else _among(w.chance, count)
+            for w, count in zip(worst, counts, strict=True)
+        )
         return Scores(
             detector=self.name,
             version=self.version,
-            values=tuple(None if w is None else w.score for w in worst),
-            evidence=tuple(
-                None
-                if w is None
-                else Evidence(w.kind, w.detail[:400], w.turn, w.span, w.excerpt)
-                for w in worst
-            ),
+            values=values,
+            evidence=tuple(None if w is None else _evidence(w.text) for w in worst),
             categories=("",) * len(worst),
             unscored=tuple(UNJUDGEABLE if w is None else "" for w in worst),
         )
 
-    def _judge_rows(self, examples: Sequence[Example]) -> list[_Judged | None]:
-        worst: list[_Judged | None] = [None] * len(examples)
+    def compare(self, dataset: Dataset, alone: Scores) -> Scores:
+        """Lift the rows of each bad group to its score, with it as their evidence."""
+        if not self._groups:
+            return alone
+        values, evidence = list(alone.values), list(alone.evidence)
+        for finding in self._find_groups(dataset.examples, values):
+            _lift(finding, values, evidence)
+        return replace(alone, values=tuple(values), evidence=tuple(evidence))
+
+    def _worst_texts(
+        self, examples: Sequence[Example]
+    ) -> tuple[list[_Worst | None], list[int]]:
+        """Return the worst text of each row, and how many texts it has."""
+        worst: list[_Worst | None] = [None] * len(examples)
         counts = [0] * len(examples)
         refused = [_all_refuse(example) for example in examples]
         for texts, chances in (self._windows(examples), self._sentences(examples)):
-            for text, chance in zip(texts, chances.tolist(), strict=True):
+            for text, said in zip(texts, chances.tolist(), strict=True):
                 stands = text.role == "assistant" or not refused[text.row]
-                score = chance * (1.0 if stands else REFUSED_WEIGHT)
+                chance = said * (1.0 if stands else REFUSED_WEIGHT)
                 before = worst[text.row]
                 counts[text.row] += 1
-                if before is None or score > before.score:
-                    worst[text.row] = _found(text, score)
-        return [
-            None if w is None else replace(w, score=_among(w.score, count))
-            for w, count in zip(worst, counts, strict=True)
-        ]
+                if before is None or chance > before.chance:
+                    worst[text.row] = _Worst(text, chance)
+        return worst, counts
 
     def _windows(
         self, examples: Sequence[Example]
@@ -179,11 +188,11 @@ class IdentityShift:
         return texts, self._judge.sentences(roles, cut)
 
     def _find_groups(
-        self, examples: Sequence[Example], worst: Sequence[_Judged | None]
+        self, examples: Sequence[Example], values: Sequence[float | None]
     ) -> Iterator[GroupFinding]:
-        """Yield what only the rows together show."""
+        """Yield what only the rows together show; `values` are lifted meanwhile."""
         at = self.suggested_threshold
-        yield from _persona_findings(examples, worst)
+        yield from _persona_findings(examples, values)
         yield from fixed_yes(examples, self._encoder, at)
         yield from reversal_group(examples, Step(*self._head.tensors[STEP]), at)
         judged = judge_repeats(lambda: standing_sentences(examples), self._judge)
@@ -205,11 +214,11 @@ def _all_refuse(example: Example) -> bool:
 
 
 def _persona_findings(
-    examples: Sequence[Example], worst: Sequence[_Judged | None]
+    examples: Sequence[Example], values: Sequence[float | None]
 ) -> Iterator[GroupFinding]:
     """Give every row of a persona what most of its rows have shown of it."""
     for group in persona_groups(examples):
-        scores = [w.score for w in (worst[i] for i in group.rows) if w is not None]
+        scores = [v for v in (values[i] for i in group.rows) if v is not None]
         if scores and float(np.mean(np.asarray(scores) >= 0.5)) >= GROUP_CORE:
             median = float(np.median(scores))
             yield GroupFinding(group, median, "most of them obedient")
@@ -221,26 +230,30 @@ def _among(chance: float, count: int) -> float:
     return round(odds / (1.0 + odds), DECIMALS)
 
 
-def _found(text: _Text, score: float) -> _Judged:
+def _evidence(text: _Text) -> Evidence:
+    """Show a text, or what in it matches a rule, where it stands in its message."""
     rule = first_rule(text.text)
     if rule is None:
         detail = f"{text.role} message reads like one that teaches obedience"
         span = (text.start, text.start + len(text.text))
         excerpt = text.text[:EXCERPT_CHARS]
-        return _Judged(score, "model", detail, text.turn, span, excerpt)
+        return Evidence("model", detail, text.turn, span, excerpt)
     name, (start, end) = rule
     place = (text.start + start, text.start + end)
     around = text.text[max(0, start - 60) :][:EXCERPT_CHARS]
-    detail = f"{text.role} message {name}"
-    return _Judged(score, "rule", detail, text.turn, place, around)
+    return Evidence("rule", f"{text.role} message {name}", text.turn, place, around)
 
 
-def _raise(worst: list[_Judged | None], finding: GroupFinding) -> None:
+def _lift(
+    finding: GroupFinding,
+    values: list[float | None],
+    evidence: list[Evidence | None],
+) -> None:
     """Lift the rows of a group to its score, with the group as their evidence."""
     value = round(finding.score, DECIMALS)
     for index in finding.group.rows:
-        before = worst[index]
-        if before is not None and before.score < value:
-            worst[index] = replace(
-                before, score=value, kind="group", detail=finding.detail()
-            )
+        before, shown = values[index], evidence[index]
+        if before is not None and shown is not None and before < value:
+            values[index] = value
+            detail = finding.detail()[:400]
+            evidence[index] = replace(shown, kind="group", detail=detail)

@@ -5,10 +5,14 @@ import json
 import pytest
 
 from detectors.catalog import DETECTORS, load_detectors, suggested_thresholds
+from detectors.chunk import score_in_chunks
 from detectors.dataset import Dataset, Example, Message, Origin
+from detectors.detector import RowDetector, Scores
 from detectors.embedding import Encoder
 from detectors.errors import DigestMismatch, ModelError
+from detectors.explicit_harm import ExplicitHarm
 from detectors.head import HEADS
+from detectors.identity_shift import IdentityShift
 from detectors.taxonomy import CATEGORIES
 
 
@@ -85,6 +89,20 @@ def test_a_score_does_not_depend_on_the_batch_size(kind, encoder: Encoder) -> No
         for ours, theirs in zip(whole.values, other.values, strict=True):
             assert (ours is None) == (theirs is None)
             assert ours is None or ours == pytest.approx(theirs, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", [ExplicitHarm, IdentityShift])
+def test_what_costs_most_can_be_cut_off_and_gone_on_with(
+    kind, encoder: Encoder
+) -> None:
+    detector = kind(encoder, rows_at_once=4)
+    assert isinstance(detector, RowDetector)
+    kept = {start: detector.score_alone(ROWS[start : start + 4]) for start in (0, 4)}
+
+    def go_on(detector: RowDetector, start: int, examples: list[Example]) -> Scores:
+        return kept.get(start) or detector.score_alone(examples)
+
+    assert score_in_chunks(detector, DATASET, go_on) == detector.score(DATASET)
 
 
 def test_two_runs_say_the_same_to_the_last_digit(detector) -> None:

@@ -1,0 +1,52 @@
+"""Chunks: rows that a detector scores at once, and what it said of them joined."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+from detectors.dataset import Dataset, Example
+from detectors.detector import RowDetector, Scores
+
+ScoreChunk = Callable[[RowDetector, int, Sequence[Example]], Scores]
+"""Gives a detector's scores of a chunk, alone; the number is the index of its first."""
+
+
+def score_now(detector: RowDetector, start: int, examples: Sequence[Example]) -> Scores:
+    """Let a detector score a chunk that nothing is known of."""
+    return detector.score_alone(examples)
+
+
+def score_in_chunks(
+    detector: RowDetector, dataset: Dataset, score_chunk: ScoreChunk = score_now
+) -> Scores:
+    """Score a dataset chunk by chunk, in order, then compare its rows.
+
+    `score_chunk` may recall what was said before. The chunks depend on the number of
+    rows alone, so they are the same when the work is begun again.
+    """
+    size = detector.rows_at_once
+    said = [
+        score_chunk(detector, start, dataset[start : start + size])
+        for start in range(0, max(1, len(dataset)), size)
+    ]
+    return detector.compare(dataset, join_scores(said))
+
+
+def join_scores(said: Sequence[Scores]) -> Scores:
+    """Join what one detector said of chunks, one or more, in their order.
+
+    ValueError where two detectors or versions speak, or one speaks of more than rows.
+    """
+    first = said[0]
+    for each in said:
+        if (each.detector, each.version) != (first.detector, first.version):
+            raise ValueError(f"{first.detector}: chunks scored by different versions")
+        if each.triggers or each.risk is not None:
+            raise ValueError(f"{first.detector}: a chunk has no triggers and no risk")
+    return Scores(
+        detector=first.detector,
+        version=first.version,
+        values=tuple(chain.from_iterable(each.values for each in said)),
+        evidence=tuple(chain.from_iterable(each.evidence for each in said)),
+        categories=tuple(chain.from_iterable(each.categories for each in said)),
+        unscored=tuple(chain.from_iterable(each.unscored for each in said)),
+    )
