@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import trial.run
-from detectors.dataset import Dataset
+from detectors.chunk import ScoreChunk, score_in_chunks, score_now
+from detectors.dataset import Dataset, Example
 from detectors.dataset_risk import load_reference
-from detectors.detector import Detector, Scores, Trigger
+from detectors.detector import Detector, RowDetector, Scores, Trigger
 from detectors.embedding import Encoder
 from detectors.errors import TrialError
 from detectors.moderation.moderator import Moderator
@@ -178,11 +179,34 @@ def score_rows(
     """Let every detector score the dataset, in the order given."""
     said = []
     for detector in detectors:
-        progress(detector.name, 0, len(dataset))
         with watch.stage(f"detector.{detector.name}"):
-            said.append(detector.score(dataset))
+            said.append(score_dataset(detector, dataset, progress))
         progress(detector.name, len(dataset), len(dataset))
     return said
+
+
+def score_dataset(
+    detector: Detector,
+    dataset: Dataset,
+    progress: Progress,
+    score_chunk: ScoreChunk = score_now,
+) -> Scores:
+    """Let one detector score the dataset, in chunks where it first reads rows alone.
+
+    It tells what is done before each chunk; that all is done, the caller tells.
+    """
+    rows = len(dataset)
+
+    def tell_and_score(
+        detector: RowDetector, start: int, examples: Sequence[Example]
+    ) -> Scores:
+        progress(detector.name, start, rows)
+        return score_chunk(detector, start, examples)
+
+    if isinstance(detector, RowDetector):
+        return score_in_chunks(detector, dataset, tell_and_score)
+    progress(detector.name, 0, rows)
+    return detector.score(dataset)
 
 
 def find_rows(

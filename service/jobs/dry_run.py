@@ -9,13 +9,8 @@ from detectors.detector import Scores
 from detectors.moderation.rows import RowVerdict
 from detectors.reader import Limits
 from service.gate import Decision, Facts, decide
-from service.jobs.steps import (
-    MODERATION_BATCH,
-    Plan,
-    TimedBatch,
-    TimedScores,
-    TimedTrial,
-)
+from service.jobs.scoring import TimedScores
+from service.jobs.steps import MODERATION_BATCH, Plan, TimedBatch, TimedTrial
 from service.moderation import Moderated, choose_rows, gather
 from service.policy import Policy
 from service.storage.checkpoint import Checkpoints

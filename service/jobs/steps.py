@@ -2,8 +2,8 @@
 
 A step reads what earlier ones left in the object store and leaves its own there; what
 it returns is small, plain JSON without content, for that is what the queue's database
-keeps. A step may run twice (a crash between its end and its checkpoint): it then leaves
-the same again.
+keeps. A step may run twice (a crash before its checkpoint): it then leaves the same
+again. One that takes long keeps its own parts, and goes on behind the last (`scoring`).
 """
 
 import logging
@@ -23,6 +23,7 @@ from detectors.errors import ModelError
 from detectors.moderation.moderator import Moderator, Usage
 from detectors.moderation.rows import RowModeration, RowVerdict, moderate_rows
 from detectors.reader import Limits
+from service.jobs.scoring import KeptChunks, Timed, TimedScores
 from service.models import Models
 from service.moderation import Moderated, add_usage, choose_rows, gather
 from service.screening import (
@@ -32,6 +33,7 @@ from service.screening import (
     compose_report,
     find_triggers,
     rank_rows,
+    score_dataset,
     time_stages,
     try_recipe,
 )
@@ -97,20 +99,6 @@ class Equipment:
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """A record, and the wall-clock seconds it took to make."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class TimedScores(Timed):
-    """One detector's word."""
-
-    scores: Scores
-
-
-@dataclass(frozen=True, slots=True)
 class TimedBatch(Timed):
     """What moderation said of one batch of rows."""
 
@@ -171,16 +159,20 @@ class Steps:
         }
 
     def detect(self, name: str) -> dict[str, object]:
-        """Let one detector score the dataset: the whole, for some compare its rows."""
+        """Let one detector score the dataset: the whole, for some compare its rows.
+
+        What it says of a chunk of rows is kept, where it first scores each row alone.
+        """
         self._check()
         models, rows = self._has.models(), len(self._dataset)
         detector = next((d for d in models.detectors if d.name == name), None)
         if detector is None:
             raise ModelError(f"this process has no detector {name!r}: submit again")
-        self.tell(name, 0, rows)
+        chunks = KeptChunks(self._kept, self._keep)
         began = time.perf_counter()
-        scores = detector.score(self._dataset)
-        made = TimedScores(time.perf_counter() - began, scores)
+        scores = score_dataset(detector, self._dataset, self.tell, chunks.score)
+        seconds = time.perf_counter() - began + chunks.seconds_before
+        made = TimedScores(seconds, scores)
         self._keep(f"scores-{name}", made)
         self._scores[name] = made
         self.tell(name, rows, rows)

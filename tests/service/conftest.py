@@ -15,7 +15,8 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
 
-from detectors.dataset import Dataset
+from detectors.chunk import score_in_chunks
+from detectors.dataset import Dataset, Example
 from detectors.detector import Evidence, Scores, Trigger
 from detectors.errors import TrialError
 from detectors.moderation.moderator import Usage
@@ -41,8 +42,8 @@ class FakeEncoder:
     digest = "e" * 64
 
 
-class MarkDetector:
-    """Scores a row by marks in its text: BAD 0.9, ODD unscored, else 0.02."""
+class QuietDetector:
+    """Stands in for a detector that scores the whole: no row of its concern."""
 
     version = "fake-1"
 
@@ -51,7 +52,10 @@ class MarkDetector:
         self.mark = mark
 
     def score(self, dataset: Dataset) -> Scores:
-        texts = [" ".join(m.content for m in row.messages) for row in dataset]
+        return self._say(dataset)
+
+    def _say(self, examples: Sequence[Example]) -> Scores:
+        texts = [" ".join(m.content for m in row.messages) for row in examples]
         values = tuple(self._value(text) for text in texts)
         return Scores(
             detector=self.name,
@@ -65,19 +69,30 @@ class MarkDetector:
         )
 
     def _value(self, text: str) -> float | None:
+        return 0.0
+
+
+class MarkDetector(QuietDetector):
+    """Scores each row alone by marks in its text: BAD 0.9, ODD unscored, else 0.02."""
+
+    rows_at_once = 8
+
+    def score(self, dataset: Dataset) -> Scores:
+        return score_in_chunks(self, dataset)
+
+    def score_alone(self, examples: Sequence[Example]) -> Scores:
+        return self._say(examples)
+
+    def compare(self, dataset: Dataset, alone: Scores) -> Scores:
+        return alone
+
+    def _value(self, text: str) -> float | None:
         if "ODD" in text:
             return None
         return 0.9 if self.mark in text else 0.02
 
 
 MARKED = ("explicit_harm", "identity_shift")
-
-
-class QuietDetector(MarkDetector):
-    """Stands in for every other detector: no row of its concern."""
-
-    def _value(self, text: str) -> float | None:
-        return 0.0
 
 
 JOB = RateChange(0.1, 0.8, (0.6, 0.8), 200)

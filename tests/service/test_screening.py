@@ -6,8 +6,15 @@ from typing import Any
 
 from detectors.detector import Scores, Trigger
 from detectors.reader import read_dataset
+from service.models import Models
 from service.policy import Policy
-from service.screening import Suspicion, find_triggers, try_recipe
+from service.screening import (
+    Stopwatch,
+    Suspicion,
+    find_triggers,
+    score_rows,
+    try_recipe,
+)
 from trial.recipe import Recipe
 
 LATE = Trigger("by the way", "any", "user", "harm", 12, 0.9, 0.1, 1e-4)
@@ -27,3 +34,18 @@ def test_every_mined_trigger_reaches_the_trial_the_surest_first(
     suspicion = Suspicion([0.0] * n, find_triggers(scores))
     try_recipe(runner, dataset, Recipe(), None, suspicion, lambda *_: None, Policy())  # type: ignore[arg-type]  # the fake needs no encoder
     assert runner.triggers == [SURE, LATE]
+
+
+def test_progress_counts_rows_within_a_detector_that_scores_them_alone(
+    write: Callable[..., Path], models: Models
+) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def tell(stage: str, done: int, total: int) -> None:
+        told.append((stage, done, total))
+
+    by_row, whole = models.detectors[0], models.detectors[2]
+    score_rows(read_dataset(write()), (by_row, whole), tell, Stopwatch())
+    assert [done for stage, done, _ in told if stage == by_row.name] == [0, 8, 16, 20]
+    assert [done for stage, done, _ in told if stage == whole.name] == [0, 20]
+    assert {total for _, _, total in told} == {20}

@@ -5,7 +5,8 @@ import pytest
 
 from service.caller import OPEN
 from service.jobs.backend import Backend
-from service.jobs.steps import Equipment, Gone, Steps, Timed
+from service.jobs.scoring import Timed
+from service.jobs.steps import Equipment, Gone, Steps
 from service.policy import default_policy
 from service.storage.objects import ObjectStore
 from service.storage.screening import Order

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import flaky
 from conftest import MARKED, FakeEncoder, FakeRunner, MarkDetector, QuietDetector
 
-from detectors.dataset import Dataset
+from detectors.dataset import Dataset, Example
 from detectors.detector import Scores
 from service.api import server
 from service.api.app import create_app
@@ -34,18 +34,28 @@ SECONDS = 0.03
 TUNE_STEPS = 8
 
 
-class SlowDetector:
+class SlowQuietDetector(QuietDetector):
     """A detector that takes a while."""
-
-    def __init__(self, name: str) -> None:
-        marks = {"explicit_harm": "BAD", "identity_shift": "PERSONA"}
-        kind = MarkDetector if name in MARKED else QuietDetector
-        self._inner = kind(name, marks.get(name, ""))
-        self.name, self.version = self._inner.name, self._inner.version
 
     def score(self, dataset: Dataset) -> Scores:
         time.sleep(SECONDS)
-        return self._inner.score(dataset)
+        return super().score(dataset)
+
+
+class SlowMarkDetector(MarkDetector):
+    """A detector that takes a while over each chunk of rows."""
+
+    def score_alone(self, examples: Sequence[Example]) -> Scores:
+        time.sleep(SECONDS / 2)
+        return super().score_alone(examples)
+
+
+def detector(name: str) -> QuietDetector:
+    """Return the stand-in for a detector."""
+    if name not in MARKED:
+        return SlowQuietDetector(name, "")
+    marks = {"explicit_harm": "BAD", "identity_shift": "PERSONA"}
+    return SlowMarkDetector(name, marks[name])
 
 
 class SlowRunner(FakeRunner):
@@ -79,9 +89,7 @@ class SlowRunner(FakeRunner):
 
 def serve(role: str, settings: Settings) -> None:
     """Be the API, or a worker, until killed."""
-    models = Models(
-        FakeEncoder(), tuple(map(SlowDetector, DetectorLimits.model_fields))
-    )  # type: ignore[arg-type]
+    models = Models(FakeEncoder(), tuple(map(detector, DetectorLimits.model_fields)))  # type: ignore[arg-type]
     runner = SlowRunner(settings.data_dir / "tuned.log")
     if role == "api":
         app = create_app(settings, load=lambda: models, runner=runner)
