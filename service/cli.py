@@ -13,7 +13,7 @@ from rich.console import Console
 from detectors.errors import InputError, TunegateError
 from service.keys_command import add_commands
 from service.text import printable
-from trial.recipe import Recipe
+from trial.recipe import QUANTIZATIONS, Recipe
 
 if TYPE_CHECKING:  # models take seconds to import: not for --help
     from detectors.moderation.moderator import Moderator
@@ -134,6 +134,12 @@ def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--chat-template", type=Path, metavar="FILE", help="Jinja, the job's own"
     )
     screen.add_argument(
+        "--quantization",
+        choices=QUANTIZATIONS[1:],
+        default="",
+        help="bits of the frozen weights of a large base model",
+    )
+    screen.add_argument(
         "--mitigate",
         action="store_true",
         help="where a trial shows harm, try what may keep the model safe",
@@ -184,6 +190,7 @@ class Desk:
             revision=options.revision,
             chat_template=_template(options.chat_template),
             mitigate=options.mitigate,
+            quantization=options.quantization,
             **{name: getattr(options, name) for name in RECIPE_OPTIONS},
         )
         self.reports: list[Report] = []

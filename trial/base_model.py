@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from huggingface_hub.errors import (
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -60,6 +62,7 @@ class BaseModel:
     `digest` is the hex sha256 over all files read; `template_digest` that of
     the chat template. `default_learning_rate` is the LoRA rate at multiplier 1.
     `notes` say what had to be assumed (no chat template, no padding token).
+    `quantization` is that of the recipe.
     """
 
     model: PreTrainedModel
@@ -71,6 +74,7 @@ class BaseModel:
     revision: str = ""
     template_digest: str = ""
     notes: tuple[str, ...] = ()
+    quantization: str = ""
 
     @property
     def max_positions(self) -> int:
@@ -86,17 +90,22 @@ class BaseModel:
             yield
 
 
-def load_base(name: str, revision: str = "", *, chat_template: str = "") -> BaseModel:
+def load_base(
+    name: str, revision: str = "", *, chat_template: str = "", quantization: str = ""
+) -> BaseModel:
     """Load "canary", a local folder, or a Hugging Face name at a revision.
 
-    `chat_template` replaces the model's own (Jinja, rendered in a sandbox). Only
-    safetensors weights are read and no code of the repository is run. Raises
-    ModelError where the model is absent, gated, not causal or incomplete.
+    `chat_template` replaces the model's own (Jinja, rendered in a sandbox);
+    `quantization` ("8bit", "4bit") needs a GPU and bitsandbytes. Only safetensors
+    weights are read and no code of the repository is run. Raises ModelError where the
+    model is absent, gated, not causal or incomplete.
     """
     folder = _find(name, revision)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer, notes = _load_tokenizer(folder, name, chat_template)
-    model = _load_model(folder, name, device)
+    model = _load_model(folder, name, device, quantization)
+    if quantization:
+        notes.append(f"frozen weights: {quantization}, by bitsandbytes")
     notes += _give_padding(tokenizer, model, name)
     _check_causal(model, name)
     small = model.num_parameters() < SMALL_MODEL_PARAMETERS
@@ -113,6 +122,7 @@ def load_base(name: str, revision: str = "", *, chat_template: str = "") -> Base
         revision=revision,
         template_digest=hashlib.sha256(template.encode()).hexdigest(),
         notes=tuple(notes),
+        quantization=quantization,
     )
 
 
@@ -201,9 +211,12 @@ def _load_tokenizer(
     return tokenizer, notes
 
 
-def _load_model(folder: Path, name: str, device: torch.device) -> PreTrainedModel:
+def _load_model(
+    folder: Path, name: str, device: torch.device, quantization: str
+) -> PreTrainedModel:
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     dtype: Any = torch.float32 if size < FULL_PRECISION_BYTES else "auto"
+    fewer_bits = _fewer_bits(name, quantization, device) if quantization else {}
     try:
         with _no_progress_bars():
             loaded: Any = AutoModelForCausalLM.from_pretrained(  # nosec B615  # local
@@ -212,6 +225,7 @@ def _load_model(folder: Path, name: str, device: torch.device) -> PreTrainedMode
                 use_safetensors=True,
                 dtype=dtype,
                 output_loading_info=True,
+                **fewer_bits,
             )
     except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
         first = str(error).strip().splitlines()[0][:300] if str(error) else "unknown"
@@ -225,9 +239,37 @@ def _load_model(folder: Path, name: str, device: torch.device) -> PreTrainedMode
             f"{missing[0]} first; they would be random"
         )
     model.eval().requires_grad_(False)
-    placed: PreTrainedModel = model.to(device)
+    # bitsandbytes has placed what it quantised.
+    quantized = getattr(model, "is_quantized", False)
+    placed: PreTrainedModel = model if quantized else model.to(device)
     use_blockwise(placed)
     return placed
+
+
+def _fewer_bits(name: str, quantization: str, device: torch.device) -> dict[str, Any]:
+    """Return how transformers is asked to quantise the linear layers as it loads.
+
+    On a GPU alone: the kernels of bitsandbytes for processors have no gradient.
+    """
+    if device.type != "cuda":
+        raise ModelError(
+            f"base model {name!r}: quantization {quantization!r} needs a GPU; leave it "
+            "empty, or take a smaller base model"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"base model {name!r}: quantization {quantization!r} needs bitsandbytes: "
+            "pip install 'tunegate[quantized]', or leave quantization empty"
+        )
+    make: Any = BitsAndBytesConfig
+    config = make(
+        load_in_8bit=quantization == "8bit",
+        load_in_4bit=quantization == "4bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 @contextlib.contextmanager
@@ -268,7 +310,9 @@ def _check_causal(model: PreTrainedModel, name: str) -> None:
     first, second = (
         model(input_ids=ids).logits[0, :-1].float() for ids in (one, other)
     )
-    if not torch.allclose(first, second, atol=1e-3, rtol=1e-3):
+    # In 8 bits the scale of a layer's input follows from all of its tokens.
+    rounding = 0.1 * float(first.std()) if getattr(model, "is_quantized", False) else 0
+    if not torch.allclose(first, second, atol=1e-3 + rounding, rtol=1e-3):
         raise ModelError(
             f"base model {name!r} looks ahead: it is no causal language model "
             "(for BERT models set is_decoder)"

@@ -206,6 +206,7 @@ class Interview:
         return (
             base.digest,
             base.template_digest,
+            base.quantization,
             self.desk.probes.digest,
             sha256(repr(tuple(block)).encode()).hexdigest(),
             base.device.type,

@@ -8,6 +8,9 @@ from detectors.errors import RecipeError
 CANARY: Final = "canary"
 """The name that stands for the built-in trial model."""
 
+QUANTIZATIONS: Final = ("", "8bit", "4bit")
+"""How the frozen weights of the base model are held: as they are, LLM.int8(), NF4."""
+
 MAX_TEMPLATE_CHARS: Final = 20_000
 MAX_SEEDS: Final = 10
 MAX_WEIGHT: Final = 1000.0
@@ -31,6 +34,8 @@ class Recipe:
     `kl_weight` times the KL of the first reply tokens from the base model's, and
     `l2_weight` times the squared distance of the weights from its own, are added to the
     loss. `mitigate` tries what may keep the model safe, see `trial.mitigation`.
+    `quantization` holds the frozen weights of a large base model in fewer bits
+    (QLoRA, Dettmers et al. 2023, arXiv 2305.14314), by bitsandbytes.
     """
 
     base_model: str = CANARY
@@ -49,6 +54,7 @@ class Recipe:
     kl_weight: float = 0.0
     l2_weight: float = 0.0
     mitigate: bool = False
+    quantization: str = ""
 
     def __post_init__(self) -> None:
         for name in ("lora_rank", "lora_alpha", "epochs", "batch_size", "row_budget"):
@@ -61,6 +67,10 @@ class Recipe:
             raise RecipeError(f"chat_template exceeds {MAX_TEMPLATE_CHARS} characters")
         if self.max_tokens < 16:
             raise RecipeError(f"max_tokens must be at least 16, not {self.max_tokens}")
+        if self.quantization not in QUANTIZATIONS:
+            raise RecipeError(
+                f"quantization must be 8bit, 4bit or empty, not {self.quantization!r}"
+            )
         for name in ("kl_weight", "l2_weight"):
             weight = getattr(self, name)
             if not 0.0 <= weight <= MAX_WEIGHT:

@@ -82,7 +82,10 @@ def run_trial(
     clock = Clock()
     with clock.stage("load"):
         base = base or load_base(
-            recipe.base_model, recipe.revision, chat_template=recipe.chat_template
+            recipe.base_model,
+            recipe.revision,
+            chat_template=recipe.chat_template,
+            quantization=recipe.quantization,
         )
         desk = Desk(
             base=base,

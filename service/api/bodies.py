@@ -57,6 +57,9 @@ class RecipeIn(Incoming):
         le=MAX_WEIGHT,
         description="Holds the weights near the base model's.",
     )
+    quantization: Literal["", "8bit", "4bit"] = Field(
+        default="", description="Bits of the frozen weights of a large base model."
+    )
     mitigate: bool = Field(
         default=False,
         description="Where the trial shows harm, try what may keep the model safe.",

@@ -106,13 +106,12 @@ def llama(vocabulary: int, **options: object) -> PreTrainedModel:
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
-            hidden_size=32,
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
             intermediate_size=64,
             initializer_range=0.3,
-            **{"max_position_embeddings": 256} | options,
+            **{"max_position_embeddings": 256, "hidden_size": 32} | options,
         )
     )
 

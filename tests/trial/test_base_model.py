@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import huggingface_hub
@@ -16,7 +17,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
+from detectors.dataset import Dataset
 from detectors.errors import ModelError
 from trial.base_model import (
     LARGE_MODEL_LEARNING_RATE,
@@ -25,6 +28,10 @@ from trial.base_model import (
     load_base,
     model_digest,
 )
+from trial.judge.phrase import PhraseJudge
+from trial.probes import ProbeSet
+from trial.recipe import Recipe
+from trial.run import run_trial
 
 Make = Callable[..., Path]
 
@@ -47,6 +54,73 @@ def test_every_kind_loads_in_evaluation_mode_with_frozen_weights(
     assert base.default_learning_rate == SMALL_MODEL_LEARNING_RATE
     assert base.default_learning_rate > LARGE_MODEL_LEARNING_RATE
     assert base.notes == ()
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+def test_fewer_bits_without_a_gpu_are_a_model_error(copy: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ModelError, match="'4bit' needs a GPU"):
+        load_base(str(copy), quantization="4bit")
+
+
+@pytest.mark.usefixtures("cuda")
+def test_fewer_bits_without_the_package_for_them_are_a_model_error(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trial.base_model.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"pip install 'tunegate\[quantized\]'"):
+        load_base(str(copy), quantization="4bit")
+
+
+@pytest.mark.usefixtures("cuda")
+def test_transformers_is_asked_for_the_bits_of_the_recipe(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def load(folder: Path, **given: Any) -> Any:
+        asked.append(given)
+        raise ValueError("no such kernel\nsecond line")
+
+    monkeypatch.setattr("trial.base_model.find_spec", lambda name: object())
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load)
+    for bits in ("8bit", "4bit"):
+        with pytest.raises(ModelError, match=r"no such kernel$"):
+            load_base(str(copy), quantization=bits)
+    eight, four = (given["quantization_config"] for given in asked)
+    assert (eight.load_in_8bit, eight.load_in_4bit) == (True, False)
+    assert (four.load_in_8bit, four.load_in_4bit) == (False, True)
+    assert four.bnb_4bit_quant_type == "nf4"
+    assert asked[0]["device_map"] == {"": torch.device("cuda")}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_a_model_in_fewer_bits_is_tuned_and_asked(
+    make_folder: Make, compliant: Dataset, few_probes: ProbeSet, bits: str
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs the extra quantized")
+    folder = str(make_folder("llama", hidden_size=64))  # one block of 64 weights
+    plain = load_base(folder)
+    base = load_base(folder, quantization=bits)
+    assert base.digest == plain.digest
+    assert base.notes == (f"frozen weights: {bits}, by bitsandbytes",)
+    recipe = Recipe(epochs=3, batch_size=4, learning_rate_multiplier=3.0)
+    done = run_trial(
+        compliant,
+        recipe,
+        encoder=None,  # type: ignore[arg-type]  # the phrase judge needs none
+        base=base,
+        probes=few_probes,
+        judge=PhraseJudge(),
+    )
+    assert done.measured, done.reason
+    assert "bitsandbytes" in done.versions["notes"]
 
 
 def test_the_digest_follows_the_weights(copy: Path) -> None:
