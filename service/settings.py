@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         "uploads, checkpoints, reports and URLs that are still to be fetched, each "
         "decrypts; not set: in the clear.",
     )
+    certificate_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Ed25519 private key that signs certificates, PEM or 32 random "
+        "bytes in base64; workers need it; not set: they are not signed.",
+    )
     queues: tuple[Literal["ingest", "detect", "trial"], ...] = Field(
         default=QUEUES,
         description="Work that this process does (JSON list); [] is HTTP alone.",

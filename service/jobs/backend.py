@@ -9,10 +9,12 @@ from sqlalchemy.exc import DBAPIError
 
 from detectors.errors import InputError
 from service.caller import Caller
+from service.envelope import Signer, load_signer
 from service.jobs.queues import Queues, prepare
 from service.settings import Settings
 from service.storage.batch import Batch
 from service.storage.batches import Batches
+from service.storage.certificates import Certificates
 from service.storage.database import connect, database_url, migrate, reading
 from service.storage.datasets import Given
 from service.storage.deletion import Deletion
@@ -38,6 +40,7 @@ class Backend:
     queues: Queues
     deletion: Deletion
     keys: Keys
+    signer: Signer | None = None
 
     @property
     def database_url(self) -> str:
@@ -52,6 +55,10 @@ class Backend:
     def holdings(self, caller: Caller) -> Holdings:
         """Return what the caller's tenant has."""
         return Holdings(self.store, caller.tenant)
+
+    def certificates(self, caller: Caller) -> Certificates:
+        """Return the certificates of the caller's tenant."""
+        return Certificates(self.engine, caller.tenant)
 
     def policies(self, caller: Caller) -> Policies:
         """Return the policies of the caller's tenant."""
@@ -133,6 +140,7 @@ def open_backend(settings: Settings) -> Backend:
     engine = connect(database_url(settings.database_url, settings.data_dir))
     url = settings.storage_url or str(settings.data_dir.absolute() / "objects")
     seal = load_seal(settings.encryption_keys.get_secret_value())
+    signer = load_signer(settings.certificate_key.get_secret_value())
     objects = ObjectStore(url, seal=seal)
     try:
         migrate(engine)
@@ -154,4 +162,5 @@ def open_backend(settings: Settings) -> Backend:
         max_open=settings.max_queued,
         max_each=settings.max_queued_per_tenant,
     )
-    return Backend(settings, engine, store, queues, Deletion(store), Keys(engine))
+    deletion, keys = Deletion(store), Keys(engine)
+    return Backend(settings, engine, store, queues, deletion, keys, signer)

@@ -23,6 +23,8 @@ from detectors.errors import ModelError
 from detectors.moderation.moderator import Moderator, Usage
 from detectors.moderation.rows import RowModeration, RowVerdict, moderate_rows
 from detectors.reader import Limits
+from service.certificate import certify
+from service.envelope import Signer
 from service.jobs.scoring import KeptChunks, Timed, TimedScores
 from service.models import Models
 from service.moderation import Moderated, add_usage, choose_rows, gather
@@ -84,7 +86,7 @@ class Equipment:
     """What steps work with, the same for every screening of a process.
 
     `models` waits until they are loaded; Unfit where they cannot be, Abandoned where
-    the process stops first.
+    the process stops first. Without a `signer` certificates are not signed.
     """
 
     store: Store
@@ -96,6 +98,7 @@ class Equipment:
     runner: TrialRunner | None
     stopping: Callable[[], bool]
     telemetry: Telemetry = field(default_factory=Telemetry)
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +262,8 @@ class Steps:
         self.tell(REPORT, 1, 1)
         outcome = report.decision.outcome
         content = report.to_json().encode()
-        if self._has.store.finish(self._id, outcome, content):
+        certificate = certify(report, content, self._has.signer, self._id)
+        if self._has.store.finish(self._id, outcome, content, certificate):
             self._has.telemetry.metrics.verdicts.labels(outcome).inc()
         self._clear_if_deleted()
         return {"outcome": outcome}

@@ -128,6 +128,7 @@ class Worker:
                 runner=self._runner,
                 stopping=self._stopping.is_set,
                 telemetry=self.telemetry,
+                signer=self._backend.signer,
             )
         )
         DBOS.listen_queues(queues)

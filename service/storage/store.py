@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from service.caller import Caller
 from service.report.report import OutcomeName
 from service.storage import audit
+from service.storage.certificates import keep_certificate
 from service.storage.checkpoint import report_key
 from service.storage.database import reading
 from service.storage.datasets import Datasets, Given, Link
@@ -209,10 +210,17 @@ class Store:
             values = note_stage(row, stage, done, total, now())
             return _change(connection, screening_id, values)
 
-    def finish(self, screening_id: str, outcome: OutcomeName, report: bytes) -> bool:
+    def finish(
+        self,
+        screening_id: str,
+        outcome: OutcomeName,
+        report: bytes,
+        certificate: bytes = b"",
+    ) -> bool:
         """Keep the report and the outcome; False where it is over or deleted already.
 
-        A second run of the step changes nothing: a screening ends once.
+        With them the certificate, where there is one. A second run of the step changes
+        nothing: a screening ends once.
         """
         digest = hashlib.sha256(report).hexdigest()
         self.objects.put(report_key(screening_id, digest), report)
@@ -222,7 +230,11 @@ class Store:
             changed = _change(connection, screening_id, values)
             if changed:
                 tell_end(connection, screening_id)
-                note(connection, screening_id, "finished")
+                facts: audit.Facts = {}
+                if certificate:
+                    digest = keep_certificate(connection, screening_id, certificate)
+                    facts["certificate"] = digest
+                note(connection, screening_id, "finished", facts)
         return changed
 
     def fail(self, screening_id: str, fault: Fault) -> bool:
@@ -281,11 +293,17 @@ def note_accepted(
     audit.note(connection, now(), "accepted", screening_id, facts, by=by)
 
 
-def note(connection: Connection, screening_id: str, action: str) -> None:
+def note(
+    connection: Connection,
+    screening_id: str,
+    action: str,
+    more: audit.Facts | None = None,
+) -> None:
     """Append what the service itself did to a screening, and what it is now."""
     wanted = (S.dataset, S.outcome, S.report, S.fault_code, S.tenant)
     found = connection.execute(select(*wanted).where(S.id == screening_id))
     facts = {k: v for k, v in found.mappings().one().items() if v is not None}
+    facts |= more or {}
     caller = Caller(facts.pop("tenant"), "", frozenset())
     audit.note(connection, now(), action, screening_id, facts, by=caller)
 

@@ -102,6 +102,17 @@ BATCHES: Final = Table(
 )
 """Screenings asked for together: `size` of them. A batch goes with its last one."""
 
+CERTIFICATES: Final = Table(
+    "certificates",
+    METADATA,
+    Column("screening", String(40), primary_key=True),
+    Column("tenant", String(63), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+)
+"""What came of each screening, as it is handed out. It refers to no row of theirs: it
+stays when a screening is deleted, for it has digests, codes and versions alone."""
+
 AUDIT_EVENTS: Final = Table(
     "audit_events",
     METADATA,
