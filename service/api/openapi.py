@@ -31,6 +31,7 @@ SCREENING: Final = {
         "self": HERE,
         "report": f"{HERE}/report",
         "findings": f"{HERE}/findings",
+        "certificate": f"{HERE}/certificate",
         "events": f"{HERE}/events",
     },
 }
@@ -150,6 +151,33 @@ REPORT: Final = {
     "finding_count": 1,
 }
 """The first keys of a report; the schema lists all."""
+
+CERTIFICATE: Final = {
+    "payload": "eyJfdHlwZSI6ICJodHRwczovL2luLXRvdG8uaW8vU3RhdGVtZW50L3YxIn0=",
+    "payloadType": "application/vnd.in-toto+json",
+    "signatures": [{"keyid": "5c" * 32, "sig": "c2ln" * 21 + "c2k="}],
+}
+"""The payload of a real one is the whole statement."""
+
+ENVELOPE: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["payload", "payloadType", "signatures"],
+    "properties": {
+        "payload": {"type": "string", "contentEncoding": "base64"},
+        "payloadType": {"type": "string"},
+        "signatures": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["keyid", "sig"],
+                "properties": {
+                    "keyid": {"type": "string"},
+                    "sig": {"type": "string", "contentEncoding": "base64"},
+                },
+            },
+        },
+    },
+}
 
 
 def answer(example: object, description: str) -> dict[str, Any]:

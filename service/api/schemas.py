@@ -136,11 +136,12 @@ class ProgressOut(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go from here; `report` and `findings` answer 409 until finished."""
+    """Where to go from here; all but `events` answer 409 until finished."""
 
     self: str
     report: str
     findings: str
+    certificate: str
     events: str
 
 
@@ -186,6 +187,7 @@ class ScreeningOut(BaseModel):
                 self=here,
                 report=f"{here}/report",
                 findings=f"{here}/findings",
+                certificate=f"{here}/certificate",
                 events=f"{here}/events",
             ),
         )

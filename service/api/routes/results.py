@@ -1,4 +1,4 @@
-"""What came of a screening: its progress as it happens, its report, its findings."""
+"""What came of a screening: its progress, its report, its findings, its certificate."""
 
 import hashlib
 import json
@@ -11,10 +11,12 @@ from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api.auth import Reader
-from service.api.conditional import answer_json, headers, unchanged
+from service.api.conditional import answer_json, headers, tag, unchanged
 from service.api.context import Context, Here, not_found
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.openapi import (
+    CERTIFICATE,
+    ENVELOPE,
     FETCHING,
     FINDING,
     GUARDED,
@@ -25,6 +27,7 @@ from service.api.openapi import (
 )
 from service.api.schemas import FindingPage, ScreeningOut
 from service.caller import Caller
+from service.envelope import MEDIA_TYPE
 from service.report.report import Report
 from service.storage.screening import Screening
 
@@ -183,6 +186,40 @@ def list_findings(
         next_cursor=str(end) if end < len(found) else None,
     )
     return answer_json(request, page.model_dump_json().encode())
+
+
+class EnvelopeResponse(Response):
+    """A DSSE envelope in JSON."""
+
+    media_type = MEDIA_TYPE
+
+
+CERTIFIED: Final = {
+    "description": "A DSSE envelope around an in-toto statement; `signatures` is empty "
+    "where the service has no key to sign with.",
+    "content": {MEDIA_TYPE: {"schema": ENVELOPE, "example": CERTIFICATE}},
+}
+
+
+@router.get(
+    "/certificate",
+    response_class=EnvelopeResponse,
+    responses={**GUARDED, 200: CERTIFIED, 404: NOT_FOUND, 409: NOT_FINISHED},
+)
+def get_certificate(
+    screening_id: str, request: Request, here: Here, caller: Reader
+) -> Response:
+    """Return the certificate, without content: it stays when the screening is deleted.
+
+    `tunegate certificate verify` checks it offline.
+    """
+    kept = here.backend.certificates(caller).find(screening_id)
+    if kept is None:
+        _finished(here.screening(screening_id, caller))
+        said = "The screening ended before there were certificates: screen again."
+        raise Problem(404, "certificate_not_found", said)
+    etag = tag(kept)
+    return unchanged(request, etag) or EnvelopeResponse(kept, headers=headers(etag))
 
 
 def _report(here: Context, screening_id: str, caller: Caller) -> bytes:
