@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from rich.console import Console
 
 from detectors.errors import InputError, TunegateError
+from service.certificate_command import add_certificate_commands
 from service.keys_command import add_commands
 from service.text import printable
 from trial.recipe import QUANTIZATIONS, Recipe
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     )
     worker.set_defaults(run=run_worker)
     add_commands(commands)
+    add_certificate_commands(commands)
     doctor = commands.add_parser("doctor", help="check packages, device and models")
     doctor.set_defaults(run=run_doctor)
     table = commands.add_parser("settings", help="print what can be set, as Markdown")
@@ -118,6 +120,12 @@ def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
         type=Path,
         metavar="PATH",
         help="write the report there; with several files, a directory",
+    )
+    screen.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="PATH",
+        help="write a certificate without content there, likewise",
     )
     screen.add_argument(
         "--moderation",
@@ -177,6 +185,7 @@ class Desk:
     """One run of `tunegate screen`: what was asked for, and the reports so far."""
 
     def __init__(self, options: argparse.Namespace, settings: "Settings") -> None:
+        from service.envelope import load_signer
         from service.policy import load_policy
 
         self.options = options
@@ -194,7 +203,13 @@ class Desk:
             **{name: getattr(options, name) for name in RECIPE_OPTIONS},
         )
         self.reports: list[Report] = []
-        _check_report_path(options.report, several=len(options.files) > 1)
+        self.signer = load_signer(settings.certificate_key.get_secret_value())
+        for name in ("report", "certificate"):
+            path = getattr(options, name)
+            _check_path(name, path, several=len(options.files) > 1)
+        if options.certificate and self.signer is None:
+            said = "TUNEGATE_CERTIFICATE_KEY is not set"
+            print(f"tunegate: certificates are not signed: {said}", file=sys.stderr)
 
     def screen_file(self, path: Path, models: "Models", bars: "ProgressBars") -> int:
         """Screen one file, print and write its report, return its exit code."""
@@ -224,19 +239,24 @@ class Desk:
         return EXIT[report.decision.outcome]
 
     def _hand_over(self, report: "Report") -> None:
+        from service.certificate import certify
         from service.report.summary import print_summary
 
         self.reports.append(report)
         if self.options.format == "text":
             print_summary(report, Console())
+        text = report.to_json()
         if self.options.report:
-            _write(self._target(report), report.to_json())
+            _write("report", self._target("report", report), text)
+        if self.options.certificate:
+            made = certify(report, text.encode(), self.signer).decode("ascii")
+            _write("certificate", self._target("certificate", report), made)
 
-    def _target(self, report: "Report") -> Path:
-        target: Path = self.options.report
+    def _target(self, kind: str, report: "Report") -> Path:
+        target: Path = getattr(self.options, kind)
         if len(self.options.files) == 1:
             return target
-        return target / report_name(report.dataset.name, len(self.reports))
+        return target / report_name(report.dataset.name, len(self.reports), kind)
 
     def print_json(self) -> None:
         """With --format json: the report alone, or an array of them, on stdout."""
@@ -256,29 +276,29 @@ def _template(path: Path | None) -> str:
         raise InputError(f"--chat-template {path}: cannot be read as text") from error
 
 
-def report_name(dataset: str, number: int) -> str:
+def report_name(dataset: str, number: int, kind: str = "report") -> str:
     """Return a harmless file name for the report about a dataset of any name."""
     stem = "".join(c if c.isalnum() and c.isascii() else "_" for c in dataset)
-    return f"{number:02d}-{stem[:80]}.report.json"
+    return f"{number:02d}-{stem[:80]}.{kind}.json"
 
 
-def _check_report_path(path: Path | None, *, several: bool) -> None:
+def _check_path(name: str, path: Path | None, *, several: bool) -> None:
     if path is None:
         return
     try:
         folder = path if several else path.parent
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--report {path}: {error.strerror}") from error
+        raise InputError(f"--{name} {path}: {error.strerror}") from error
     if not several and path.is_dir():
-        raise InputError(f"--report {path} is a directory: name a file in it")
+        raise InputError(f"--{name} {path} is a directory: name a file in it")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(kind: str, path: Path, text: str) -> None:
     try:
         path.write_text(text, "utf-8")
     except OSError as error:
-        raise InputError(f"report {path}: {error.strerror}") from error
+        raise InputError(f"{kind} {path}: {error.strerror}") from error
 
 
 def run_serve(options: argparse.Namespace) -> int:
