@@ -179,6 +179,11 @@ class Settings(BaseSettings):
         description="Screenings of a tenant that all workers together work on at once, "
         "in each queue; 0: no limit. The others of it wait, and let others pass.",
     )
+    high_priority_tenants: tuple[str, ...] = Field(
+        default=("default",),
+        description="Tenants that may ask for the priority `high` (JSON list), which "
+        "goes before everyone's; others get 403.",
+    )
     batch_max_datasets: int = Field(
         default=100, ge=1, description="Most datasets of one POST /v1/batches."
     )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from detectors.errors import RecipeError
 from service.outbound import MAX_URL_CHARS
 from service.settings import Settings
+from service.storage.queue import NORMAL, Priority
 from trial.recipe import MAX_SEEDS, MAX_TEMPLATE_CHARS, MAX_WEIGHT, Recipe
 
 DEFAULTS: Final = Recipe()
@@ -91,6 +92,9 @@ class RowsIn(Incoming):
     name: str = Field(default="rows", min_length=1, max_length=200)
 
 
+PRIORITY: Final = (
+    "How soon, among those that wait; `high` is for tenants that the operator names."
+)
 ORIGINS: Final = ("rows", "url", "sha256")
 
 
@@ -142,6 +146,7 @@ class TreatmentIn(Incoming):
         description="A whole or partial policy, or the name of one that is kept.",
     )
     run_trial: bool = True
+    priority: Priority = Field(default=NORMAL, description=PRIORITY)
 
 
 class ScreeningIn(DatasetIn, TreatmentIn):

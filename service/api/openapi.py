@@ -1,11 +1,13 @@
 """OpenAPI: the examples and error answers that the routes document."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 
+from service.api.bodies import PRIORITY
 from service.api.schemas import ProblemOut
 from service.report.report import SCHEMA_VERSION
+from service.storage.queue import NORMAL, Priority
 
 ID: Final = "scr_0f1e2d3c4b5a69788796a5b4"
 HERE: Final = f"/v1/screenings/{ID}"
@@ -21,6 +23,7 @@ ROWS: Final = [
 SCREENING: Final = {
     "id": ID,
     "name": "support.jsonl",
+    "priority": "normal",
     "status": "finished",
     "progress": None,
     "outcome": "ACCEPT",
@@ -256,6 +259,12 @@ UPLOAD_SCHEMA: Final[dict[str, Any]] = {
             "description": "A policy as YAML or JSON, or the name of one that is kept.",
         },
         "run_trial": {"type": "boolean", "default": True},
+        "priority": {
+            "type": "string",
+            "enum": list(get_args(Priority)),
+            "default": NORMAL,
+            "description": PRIORITY,
+        },
     },
 }
 UPLOAD_EXAMPLE: Final = {

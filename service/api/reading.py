@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from anyio import to_thread
 from fastapi import Request
@@ -14,10 +14,11 @@ from service.api.bodies import RecipeIn
 from service.api.errors_http import Problem, invalid
 from service.api.multipart import Form, StoredFile, stored_form
 from service.storage.datasets import Datasets
+from service.storage.queue import NORMAL, Priority
 from service.text import clean
 
 NAME_CHARS: Final = 200
-FIELDS: Final = ("name", "recipe", "policy", "run_trial")
+FIELDS: Final = ("name", "recipe", "policy", "run_trial", "priority")
 """The text fields of an upload."""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -58,6 +59,7 @@ class UploadForm:
     recipe: RecipeIn
     policy: str
     run_trial: bool
+    priority: Priority
 
 
 @asynccontextmanager
@@ -80,6 +82,7 @@ def _checked_form(form: Form) -> UploadForm:
         recipe=parse_json(given("recipe") or "{}", RecipeIn),
         policy=given("policy", ""),
         run_trial=_boolean(given("run_trial") or "true"),
+        priority=_priority(given("priority") or NORMAL),
     )
 
 
@@ -95,4 +98,15 @@ def _boolean(text: str) -> bool:
     except ValidationError as error:
         raise Problem(
             422, "invalid_request", "run_trial: expected true or false"
+        ) from error
+
+
+def _priority(text: str) -> Priority:
+    try:
+        return TypeAdapter[Priority](Priority).validate_python(text)
+    except ValidationError as error:
+        raise Problem(
+            422,
+            "invalid_request",
+            f"priority: expected {', '.join(get_args(Priority))}",
         ) from error

@@ -13,6 +13,7 @@ from service.report.report import (
 )
 from service.storage.batch import Batch, BatchStatus
 from service.storage.policies import KeptPolicy
+from service.storage.queue import Priority
 from service.storage.screening import Fault, Screening, Status
 from service.storage.webhooks import Delivery, State, Webhook
 from service.text import clean
@@ -150,6 +151,7 @@ class ScreeningOut(BaseModel):
 
     id: str
     name: str
+    priority: Priority = Field(description="How soon, among those that wait.")
     status: Status
     progress: ProgressOut | None
     outcome: OutcomeName | None
@@ -177,6 +179,7 @@ class ScreeningOut(BaseModel):
         return cls(
             id=screening.id,
             name=clean(screening.name),
+            priority=screening.priority,
             status=screening.status,
             progress=progress if running else None,
             outcome=screening.outcome,

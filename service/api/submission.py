@@ -22,6 +22,7 @@ from service.policy import Policy, parse_policy
 from service.sources import check_link
 from service.storage.datasets import Given, Link
 from service.storage.policies import REFERENCE
+from service.storage.queue import Priority
 from service.storage.screening import Order, Screening
 from service.storage.store import KeyReused
 from trial.recipe import Recipe
@@ -70,21 +71,31 @@ class Treatment:
     policy: Policy
     recipe: Recipe
     run_trial: bool
+    priority: Priority
 
     def order(self, name: str) -> Order:
         """Return the order for a dataset."""
-        return Order(name, self.policy, self.recipe, self.run_trial)
+        return Order(name, self.policy, self.recipe, self.run_trial, self.priority)
 
 
 def treatment_of(
     here: Context, asked: UploadForm | TreatmentIn, caller: Caller
 ) -> Treatment:
-    """Check how datasets are to be screened; PolicyError, RecipeError, 422."""
+    """Check how datasets are to be screened; PolicyError, RecipeError, 403, 422."""
     return Treatment(
         choose_policy(here, caller, asked.policy),
         asked.recipe.recipe(here.settings),
         asked.run_trial and here.settings.run_trial,
+        _allowed_priority(here, asked.priority, caller),
     )
+
+
+def _allowed_priority(here: Context, asked: Priority, caller: Caller) -> Priority:
+    """Return the priority; 403 where it would put a tenant before all others."""
+    if asked == "high" and caller.tenant not in here.settings.high_priority_tenants:
+        said = "priority: high is not for you: ask for normal or low"
+        raise Problem(403, "priority_not_allowed", said)
+    return asked
 
 
 def idempotency_key(request: Request) -> str:

@@ -7,6 +7,7 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy import Connection, Engine, String, column, func, select, table
 
 from service.settings import INGEST, QUEUES
+from service.storage.queue import NORMAL, Priority
 from service.telemetry.origin import REQUEST_ID, origin
 from service.telemetry.tracing import traceparent
 
@@ -17,6 +18,11 @@ is not gone on with under another."""
 
 ATTEMPTS: Final = 20
 """Times a screening is begun again before it counts as what brings the process down."""
+
+RANKS: Final[dict[Priority, int]] = {"high": 1, "normal": 2, "low": 3}
+"""Priorities as DBOS has them: the lower number goes first, and among equals the older.
+What was queued without one has 0, and goes before all. Where a limit of a tenant's
+screenings at work is set they order each tenant's own alone: tenants take turns."""
 
 Account = Mapping[str, str]
 """On whose account a screening runs: `tenant`, and for logs and traces the `request_id`
@@ -82,10 +88,16 @@ class Queues:
                 on_conflict="always_update",
             )
 
-    def enqueue(self, connection: Connection, screening_id: str, tenant: str) -> None:
+    def enqueue(
+        self,
+        connection: Connection,
+        screening_id: str,
+        tenant: str,
+        priority: Priority = NORMAL,
+    ) -> None:
         """Queue a screening for the detectors, in the caller's transaction."""
         limit = self._timeout_seconds
-        options = _options("detect", screening_id, tenant)
+        options = _options("detect", screening_id, tenant, priority)
         if limit:
             options["workflow_timeout"] = limit
         self._client.enqueue_in_transaction(
@@ -93,13 +105,17 @@ class Queues:
         )
 
     def enqueue_ingest(
-        self, connection: Connection, screening_id: str, tenant: str
+        self,
+        connection: Connection,
+        screening_id: str,
+        tenant: str,
+        priority: Priority = NORMAL,
     ) -> None:
         """Queue a screening whose dataset is to be fetched first, likewise.
 
         That has a time limit of its own.
         """
-        options = _options(INGEST, ingest_id(screening_id), tenant)
+        options = _options(INGEST, ingest_id(screening_id), tenant, priority)
         self._client.enqueue_in_transaction(
             connection, options, screening_id, account(tenant)
         )
@@ -146,7 +162,9 @@ class Queues:
         self._client.destroy()
 
 
-def _options(name: str, workflow_id: str, tenant: str) -> EnqueueOptions:
+def _options(
+    name: str, workflow_id: str, tenant: str, priority: Priority
+) -> EnqueueOptions:
     """Say what is to be queued: each queue has the workflow of its name."""
     return {
         "workflow_name": name,
@@ -154,6 +172,7 @@ def _options(name: str, workflow_id: str, tenant: str) -> EnqueueOptions:
         "workflow_id": workflow_id,
         "app_version": WORKFLOW_VERSION,
         "queue_partition_key": tenant,
+        "priority": RANKS[priority],
     }
 
 

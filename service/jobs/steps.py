@@ -159,6 +159,7 @@ class Steps:
             "fingerprint": dataset.fingerprint,
             "detectors": list(plan.detectors),
             "run_trial": plan.run_trial,
+            "priority": job.order.priority,
         }
 
     def detect(self, name: str) -> dict[str, object]:

@@ -18,9 +18,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Timeout
 
 from detectors.errors import TunegateError
 from service.jobs.ingest import Ingest
-from service.jobs.queues import ATTEMPTS, Account, trial_id
+from service.jobs.queues import ATTEMPTS, RANKS, Account, trial_id
 from service.jobs.steps import Equipment, Gone, Steps, Unfit
 from service.storage.objects import StoreUnavailable
+from service.storage.queue import NORMAL
 from service.storage.screening import Fault
 from service.telemetry.origin import originating
 
@@ -77,9 +78,10 @@ class Workflows:
         if not plan["run_trial"]:
             _checkpointed(steps, "report", steps.conclude, batches)
             return
+        rank = RANKS[plan.get("priority", NORMAL)]
         with (
             SetWorkflowID(trial_id(screening_id)),
-            SetEnqueueOptions(queue_partition_key=account["tenant"]),
+            SetEnqueueOptions(queue_partition_key=account["tenant"], priority=rank),
         ):
             DBOS.enqueue_workflow(
                 "trial", self._trial, screening_id, batches, dict(account)

@@ -25,7 +25,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from detectors.errors import InputError
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The newest migration: a database that has it is not looked at further."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -56,16 +56,16 @@ class Links:
         with self._engine.begin() as connection:
             # The screening before its dataset: in the order of a deletion's locks.
             taken = update(SCREENINGS).where(*_waiting(screening_id))
-            taken = taken.values(source=None).returning(S.tenant)
-            tenant = connection.execute(taken).scalar()
-            if tenant is not None:
+            taken = taken.values(source=None).returning(S.tenant, S.priority)
+            found = connection.execute(taken).first()
+            if found is not None:
                 self._datasets.claim(connection, upload, now())
                 row = update(SCREENINGS).where(S.id == screening_id)
                 connection.execute(row.values(dataset=upload.digest))
-                queue.enqueue(connection, screening_id, tenant)
-        if tenant is None:
+                queue.enqueue(connection, screening_id, *found)
+        if found is None:
             self._datasets.discard(upload)
-        return tenant is not None
+        return found is not None
 
 
 def _waiting(screening_id: str) -> tuple[Any, ...]:

@@ -1,8 +1,13 @@
 """Queue: what takes screenings to be worked on."""
 
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from sqlalchemy import Connection
+
+Priority = Literal["low", "normal", "high"]
+"""How soon a screening is worked on, among those that wait in a queue."""
+
+NORMAL: Final = "normal"
 
 
 class Queue(Protocol):
@@ -11,12 +16,22 @@ class Queue(Protocol):
     Nothing happens before the commit.
     """
 
-    def enqueue(self, connection: Connection, screening_id: str, tenant: str) -> None:
+    def enqueue(
+        self,
+        connection: Connection,
+        screening_id: str,
+        tenant: str,
+        priority: Priority = NORMAL,
+    ) -> None:
         """Queue a screening whose dataset is here."""
         ...
 
     def enqueue_ingest(
-        self, connection: Connection, screening_id: str, tenant: str
+        self,
+        connection: Connection,
+        screening_id: str,
+        tenant: str,
+        priority: Priority = NORMAL,
     ) -> None:
         """Queue a screening whose dataset is still to be fetched."""
         ...

@@ -15,6 +15,7 @@ from service.caller import DEFAULT_TENANT, Caller
 from service.policy import Policy
 from service.report.report import OutcomeName
 from service.storage.datasets import Given, Link
+from service.storage.queue import NORMAL, Priority
 from service.text import clean
 from trial.recipe import Recipe
 
@@ -51,6 +52,7 @@ class Screening:
     base_model: str = ""
     stage_at: str | None = None
     stages: Mapping[str, Any] = field(default_factory=dict)
+    priority: Priority = NORMAL
 
     @property
     def over(self) -> bool:
@@ -66,6 +68,7 @@ class Order:
     policy: Policy
     recipe: Recipe
     run_trial: bool
+    priority: Priority = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def now() -> str:
 def new_screening(order: Order, by: Caller) -> Screening:
     """Return what an order of a caller's becomes."""
     name = f"scr_{secrets.token_hex(12)}"
-    return Screening(name, order.name, now(), tenant=by.tenant)
+    return Screening(name, order.name, now(), tenant=by.tenant, priority=order.priority)
 
 
 def row_of(screening: Screening, order: Order, given: Given) -> dict[str, Any]:
@@ -110,6 +113,7 @@ def row_of(screening: Screening, order: Order, given: Given) -> dict[str, Any]:
         "policy": order.policy.model_dump(mode="json"),
         "recipe": asdict(order.recipe),
         "run_trial": order.run_trial,
+        "priority": screening.priority,
     }
 
 
@@ -121,6 +125,10 @@ def request_digest(order: Order, given: Given) -> str:
         "recipe": asdict(order.recipe),
         "run_trial": order.run_trial,
     }
+    if (
+        order.priority != NORMAL
+    ):  # left out, so that a key sent before the upgrade still fits
+        said["priority"] = order.priority
     if isinstance(given, Link):
         said["url"] = given.url
     else:
@@ -145,6 +153,7 @@ def job_of(row: RowMapping) -> Job:
         policy=Policy.model_validate(row["policy"]),
         recipe=_recipe(row["recipe"]),
         run_trial=row["run_trial"],
+        priority=cast(Priority, row["priority"]),
     )
     started_at = row["started_at"] or row["created_at"]
     dataset = row["dataset"] or ""
@@ -171,4 +180,5 @@ def screening_of(row: RowMapping) -> Screening:
         base_model=row["recipe"].get("base_model", ""),
         stage_at=row["stage_at"],
         stages=row["stages"] or {},
+        priority=cast(Priority, row["priority"]),
     )

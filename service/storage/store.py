@@ -158,7 +158,7 @@ class Store:
         connection.execute(insert(SCREENINGS).values(**row, **columns))
         linked = isinstance(given, Link)
         first = queue.enqueue_ingest if linked else queue.enqueue
-        first(connection, screening.id, screening.tenant)
+        first(connection, screening.id, screening.tenant, screening.priority)
 
     def _accepted(
         self, connection: Connection, by: Caller, once: str, request: str

@@ -77,13 +77,14 @@ SCREENINGS: Final = Table(
     Column("stage_at", String(32)),
     Column("stages", JSON),
     Column("source", LargeBinary),
+    Column("priority", String(8), nullable=False),
 )
 """One row a screening asked for. `form` is "file" or "rows" (JSON), `report` the
 SHA-256 of the report, `request` that of what was asked for under the
 `idempotency_key`, itself a SHA-256. `stages` has the seconds and steps of each
 stage that is over, `stage_at` when the present one began. `source` is the URL of a
-dataset that is still to be fetched, sealed; there is no `dataset` yet then. A deleted
-one keeps its row until its objects are gone."""
+dataset that is still to be fetched, sealed; there is no `dataset` yet then. `priority`
+is low, normal or high. A deleted one keeps its row until its objects are gone."""
 
 BATCHES: Final = Table(
     "batches",

@@ -131,7 +131,7 @@ class HeldUp:
         self.let_go = threading.Event()
         self.waiting: list[str] = []
 
-    def enqueue(self, connection: object, screening_id: str, tenant: str) -> None:
+    def enqueue(self, connection: object, screening_id: str, *_: str) -> None:
         self.waiting.append(screening_id)
         assert self.let_go.wait(30)
 

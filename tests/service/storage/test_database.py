@@ -2,6 +2,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,14 @@ from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import OperationalError
 
 from detectors.errors import InputError
+from service.caller import OPEN
+from service.jobs.backend import Backend
+from service.policy import Policy
 from service.storage import database
 from service.storage.database import connect, database_url, downgrade, migrate
+from service.storage.screening import Order
 from service.storage.tables import METADATA
+from trial.recipe import Recipe
 
 
 @pytest.fixture
@@ -55,6 +61,20 @@ def test_migrations_make_the_tables_that_the_code_expects(engine: Engine) -> Non
         options = {"compare_type": True, "include_object": ours}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, METADATA) == []
+
+
+def test_screenings_from_before_there_were_priorities_have_the_normal_one(
+    backend: Backend,
+) -> None:
+    upload = backend.store.datasets.receive(BytesIO(b"rows"))
+    order = Order("n", Policy(), Recipe(), run_trial=False, priority="low")
+    screening = backend.accept(order, upload, OPEN).id
+    with backend.engine.begin() as connection:
+        downgrade(connection, "0007")
+    migrate(backend.engine)
+    found = backend.store.get(screening)
+    assert found is not None
+    assert found.priority == "normal"
 
 
 def test_the_code_knows_the_newest_migration() -> None:

@@ -121,7 +121,7 @@ def test_one_that_cannot_be_queued_keeps_its_url_and_is_fetched_again(
     backend: Backend,
 ) -> None:
     class Broken:
-        def enqueue(self, connection: Connection, screening_id: str, _: str) -> None:
+        def enqueue(self, connection: Connection, screening_id: str, *_: str) -> None:
             raise OSError("gone")
 
         enqueue_ingest = enqueue

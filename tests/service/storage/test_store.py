@@ -83,7 +83,7 @@ def test_a_screening_that_could_not_be_queued_was_never_accepted(
     backend: Backend,
 ) -> None:
     class Broken:
-        def enqueue(self, connection: object, screening_id: str, tenant: str) -> None:
+        def enqueue(self, connection: object, screening_id: str, *_: str) -> None:
             raise OSError("gone")
 
     upload = backend.store.datasets.receive(BytesIO(ROWS))
