@@ -89,6 +89,22 @@ def told(answer: Any) -> dict[str, Any]:
     return {k: v for k, v in answer.json().items() if k != "request_id"}
 
 
+def test_what_stays_of_a_deleted_screening_is_its_tenants_alone(
+    guarded: TestClient, key: Any, row: Any, wait: Callable[..., None]
+) -> None:
+    mine, other = key("mine", *SCOPES), key("other", *SCOPES)
+    here = f"{V1}/{finished(guarded, mine, row, wait)}"
+    nobodys = f"{V1}/{NOBODYS['screening_id']}/certificate"
+    for _ in ("kept", "deleted"):
+        assert guarded.get(f"{here}/certificate", headers=mine).status_code == 200
+        answer = guarded.get(f"{here}/certificate", headers=other)
+        assert answer.status_code == 404
+        assert told(answer) == told(guarded.get(nobodys, headers=other))
+        guarded.delete(here, headers=mine)
+    unread = key("mine", "submit")
+    assert guarded.get(f"{here}/certificate", headers=unread).status_code == 403
+
+
 def test_nothing_but_the_public_answers_without_a_key(guarded: TestClient) -> None:
     bad = f"Bearer tg_{'0' * 12}_{'x' * 43}"
     for headers in ({}, {"Authorization": bad}, {"Authorization": "Basic eDp5"}):

@@ -1,5 +1,7 @@
 """Real processes of the service over one database, which can be killed."""
 
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -304,7 +306,18 @@ class Drill:
             report = self.verdict(row.id)
             assert report["decision"]["outcome"] == KINDS[row.name][0]
             assert report == expected[row.name], row.id
+            self._check_certificate(row.id)
         return len(listed)
+
+    def _check_certificate(self, screening_id: str) -> None:
+        """It is that of the report that was kept, and of no other run of the step."""
+        kept = self.kept.certificates(OPEN).find(screening_id)
+        report = self.kept.holdings(OPEN).report(screening_id)
+        assert kept is not None
+        said = json.loads(base64.b64decode(json.loads(kept)["payload"]))
+        named = {e["name"]: e for e in said["predicate"]["configuration"]}
+        digest = hashlib.sha256(report).hexdigest()
+        assert named["report"]["digest"] == {"sha256": digest}, screening_id
 
     def told(self, receiver: "Receiver") -> dict[str, set[str]]:
         """Wait until all is delivered; return the ids of messages by their subject."""
