@@ -34,9 +34,6 @@ TESTS: Final[dict[OutcomeName, str]] = {
 }
 """Where the codes of reasons stand that lead to an outcome."""
 
-WORDS: Final = ("base_model", "revision", "chat_template", "targets")
-"""What of a recipe may be a customer's own words; model and template go by digest."""
-
 DIGEST: Final = re.compile(r"(?:(?P<version>\S+) )?sha256:(?P<sha256>[0-9a-f]{64})$")
 
 Plain = dict[str, Any]
@@ -132,7 +129,9 @@ def _tried(report: Report) -> list[Plain]:
 
 
 def _numbers(recipe: Recipe) -> Plain:
-    return {k: each for k, each in asdict(recipe).items() if k not in WORDS}
+    """Return what of a recipe cannot be a customer's own words."""
+    plain = asdict(recipe)
+    return {k: v for k, v in plain.items() if isinstance(v, int | float | None)}
 
 
 def _classifiers(report: Report) -> Plain:
