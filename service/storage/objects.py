@@ -49,7 +49,8 @@ class ObjectStore:
         first_wait_seconds: float = FIRST_WAIT_SECONDS,
     ) -> None:
         try:
-            self._fs, self._root = url_to_fs(url)
+            # No listings kept: other processes write and remove objects meanwhile.
+            self._fs, self._root = url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             extra = EXTRAS.get(url.split(":")[0], "")
             hint = f"pip install 'tunegate[{extra}]'" if extra else "not a known scheme"

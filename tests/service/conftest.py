@@ -2,14 +2,19 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
@@ -319,6 +324,85 @@ def backend(database_url: str, tmp_path: Path) -> Iterator[Backend]:
         Settings(database_url=database_url, data_dir=tmp_path, max_queued=2)
     )
     yield made
+    made.close()
+
+
+class S3:
+    """A local S3 on a real socket, in a process of its own; and a look into it."""
+
+    scope = "test/20250101/us-east-1/s3/aws4_request"
+    signed = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
+
+    def __init__(self) -> None:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = int(found.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        server = Path(__file__).with_name("s3_server.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(server), str(self.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.away = True
+        self.tell("start")
+
+    def tell(self, word: str) -> None:
+        """Have it start or stop, and wait until it did."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+        self.away = word == "stop"
+
+    def bucket(self) -> str:
+        """Make a bucket."""
+        name = f"tunegate-{secrets.token_hex(6)}"
+        self.ask("PUT", name)
+        return name
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write an object, behind the back of whoever else uses the bucket."""
+        self.ask("PUT", path, content=content)
+
+    def remove(self, path: str) -> None:
+        """Remove an object, likewise."""
+        self.ask("DELETE", path)
+
+    def keys(self, bucket: str) -> list[str]:
+        """List a bucket."""
+        return re.findall("<Key>(.*?)</Key>", self.ask("GET", bucket))
+
+    def ask(self, method: str, path: str, content: bytes = b"") -> str:
+        """Ask as a client whose signature nobody checks."""
+        headers = {"authorization": self.signed}
+        url = f"{self.url}/{path}"
+        answer = httpx.request(method, url, content=content, headers=headers)
+        return answer.raise_for_status().text
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """Serve S3, where every client of this process and its children finds it."""
+    made = S3()
+    given = {
+        "AWS_ENDPOINT_URL": made.url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        yield made
     made.close()
 
 

@@ -9,8 +9,11 @@ from service.storage import objects
 from service.storage.objects import ObjectStore, StoreUnavailable
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "s3":
+        bucket = request.getfixturevalue("s3").bucket()
+        return ObjectStore(f"s3://{bucket}/store")
     if request.param == "memory":
         return ObjectStore(f"memory://{secrets.token_hex(6)}")
     return ObjectStore(f"file://{tmp_path / 'objects'}")
@@ -46,7 +49,7 @@ def test_a_key_cannot_leave_the_store(store: ObjectStore, key: str) -> None:
         store.put(key, b"")
 
 
-@pytest.mark.parametrize("url", ["nosuch://bucket", "s3://bucket/prefix"])
+@pytest.mark.parametrize("url", ["nosuch://bucket", "gs://bucket/prefix"])
 def test_a_store_that_cannot_be_opened_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(InputError, match="TUNEGATE_STORAGE_URL"):
         ObjectStore(url)
