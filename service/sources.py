@@ -6,7 +6,10 @@ anew. Buckets are read with the service's own rights, so the list must name the 
 with `{tenant}` in it where tenants are not to see each other's.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -240,11 +243,10 @@ async def _answer(
 
 async def _bucket(url: str, most: int) -> AsyncGenerator[bytes, None]:
     """Read an object; SourceError where its client cannot, whatever that raises."""
-    read = partial(to_thread.run_sync, abandon_on_cancel=True)
     try:
-        file: Any = await read(_open, url, most)
+        file = await _apart(_open, url, most)
         with file:
-            while block := await read(file.read, BLOCK_BYTES):
+            while block := await _apart(file.read, BLOCK_BYTES):
                 yield block
     except InputError:
         raise
@@ -252,6 +254,25 @@ async def _bucket(url: str, most: int) -> AsyncGenerator[bytes, None]:
         said = f"url: it could not be read ({type(error).__name__}): check it"
         passing = not isinstance(error, LASTING)
         raise SourceError(said, passing=passing) from error
+
+
+async def _apart(act: Callable[..., Any], *given: object) -> Any:
+    """Ask a client that blocks, in a thread that nobody waits for once time is over.
+
+    A bucket that says nothing for minutes holds up neither the fetch, nor the end of
+    the process.
+    """
+    answer: Future[Any] = Future()
+    answer.set_running_or_notify_cancel()
+
+    def ask() -> None:
+        try:
+            answer.set_result(act(*given))
+        except BaseException as error:  # told to whoever waits
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="bucket", daemon=True).start()
+    return await asyncio.wrap_future(answer)
 
 
 def _open(url: str, most: int) -> Any:
@@ -264,6 +285,7 @@ def _open(url: str, most: int) -> Any:
         extra = EXTRAS.get(scheme, "")
         hint = f"needs pip install 'tunegate[{extra}]'" if extra else "is not known"
         raise InputError(f"url: {scheme}:// {hint}") from error
+    found.invalidate_cache()  # of what was there, or was not, at an earlier fetch
     if (found.size(path) or 0) > most:
         raise _too_large(most)
     return found.open(path, "rb")

@@ -10,10 +10,8 @@ from threading import Thread
 from typing import Any
 
 import anyio
-import fsspec
 import httpx
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from detectors.errors import InputError
 from service.settings import Settings, load_settings
@@ -286,69 +284,6 @@ def test_a_host_can_be_asked_for_a_tenants_own_alone(
     with pytest.raises(InputError):
         fetch(url, **given)
     assert asked == []
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have s3:// lead to memory."""
-    kept = MemoryFileSystem()
-    kept.pipe_file("/acme/a.jsonl", ROWS)
-    kept.pipe_file("/other/a.jsonl", ROWS)
-    real = fsspec.filesystem
-    monkeypatch.setattr(
-        fsspec, "filesystem", lambda name, **o: kept if name == "s3" else real(name)
-    )
-    yield
-    MemoryFileSystem.store.clear()
-
-
-BUCKET = {"fetch_sources": ("s3://{tenant}/",)}
-
-
-@pytest.mark.usefixtures("bucket")
-def test_a_bucket_of_the_tenants_is_read(fetch: Any, tmp_path: Path) -> None:
-    assert fetch("s3://acme/a.jsonl", **BUCKET).size_bytes == len(ROWS)
-    assert left(tmp_path) == [ROWS]
-
-
-@pytest.mark.usefixtures("bucket")
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("s3://other/a.jsonl", "not fetched from there"),
-        ("s3://acme/../other/a.jsonl", "can mislead"),
-        ("s3://acme//other", "can mislead"),
-        ("s3://acme/a.jsonl::s3://other/a.jsonl", "can mislead"),
-        ("s3://acme/*", "can mislead"),
-        ("s3://acme/none.jsonl", "FileNotFoundError"),
-    ],
-)
-def test_a_bucket_gives_nothing_else(
-    fetch: Any, tmp_path: Path, url: str, said: str
-) -> None:
-    with pytest.raises(InputError, match=said):
-        fetch(url, **BUCKET)
-    assert left(tmp_path) == []
-
-
-@pytest.mark.usefixtures("bucket")
-def test_an_object_over_the_limit_is_not_read(fetch: Any) -> None:
-    with pytest.raises(SourceError, match="over 100 bytes"):
-        fetch("s3://acme/a.jsonl", **BUCKET, max_upload_bytes=100)
-
-
-def test_a_client_that_is_not_installed_is_named(fetch: Any) -> None:
-    with pytest.raises(InputError, match=r"pip install 'tunegate\[az\]'"):
-        fetch("az://acme/a.jsonl", fetch_sources=("az://acme/",))
-
-
-def test_a_hub_out_of_reach_is_told(
-    fetch: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    url = "hf://datasets/org/name/rows.jsonl"
-    with pytest.raises(SourceError, match="could not be read"):
-        fetch(url, fetch_sources=("hf://datasets/",))
 
 
 @pytest.mark.parametrize(
