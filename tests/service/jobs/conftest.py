@@ -284,6 +284,11 @@ class Drill:
         """Wait until nothing is open."""
         self.wait(lambda: self.kept.store.open_screenings() == [], 300)
 
+    def ids(self) -> list[str]:
+        """Return every screening that there is or was."""
+        with reading(self.kept.engine).connect() as connection:
+            return list(connection.execute(select(SCREENINGS.c.id)).scalars())
+
     def verdict(self, screening_id: str) -> dict[str, Any]:
         """Return a report without its timings."""
         report = json.loads(self.kept.holdings(OPEN).report(screening_id))
