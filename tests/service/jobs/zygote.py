@@ -30,7 +30,7 @@ from service.settings import Settings
 from trial.recipe import Recipe
 from trial.trial import Trial
 
-SECONDS = 0.03
+SECONDS = float(os.environ.get("TEST_STEP_SECONDS", "0.03"))
 TUNE_STEPS = 8
 
 
