@@ -125,7 +125,14 @@ def migrate(engine: Engine) -> None:
         if connection.dialect.name == "postgresql":
             key = {"key": MIGRATION_LOCK}
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), key)
-        _upgrade(connection, "head")
+        upgrade(connection)
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Do migrations up to a revision, inside the caller's transaction."""
+    from alembic import command
+
+    command.upgrade(_config(connection), revision)
 
 
 def downgrade(connection: Connection, revision: str = "base") -> None:
@@ -133,12 +140,6 @@ def downgrade(connection: Connection, revision: str = "base") -> None:
     from alembic import command
 
     command.downgrade(_config(connection), revision)
-
-
-def _upgrade(connection: Connection, revision: str) -> None:
-    from alembic import command
-
-    command.upgrade(_config(connection), revision)
 
 
 def _config(connection: Connection) -> Any:

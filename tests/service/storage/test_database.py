@@ -3,21 +3,39 @@ import sys
 import time
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    func,
+    insert,
+    inspect,
+    select,
+)
 from sqlalchemy.exc import OperationalError
 
 from detectors.errors import InputError
 from service.caller import OPEN
 from service.jobs.backend import Backend
 from service.policy import Policy
-from service.storage import database
-from service.storage.database import connect, database_url, downgrade, migrate
+from service.storage import audit, database
+from service.storage.database import (
+    connect,
+    database_url,
+    downgrade,
+    migrate,
+    upgrade,
+)
 from service.storage.screening import Order
 from service.storage.tables import METADATA
 from trial.recipe import Recipe
@@ -75,6 +93,77 @@ def test_screenings_from_before_there_were_priorities_have_the_normal_one(
     found = backend.store.get(screening)
     assert found is not None
     assert found.priority == "normal"
+
+
+REVISIONS: Final = [
+    each.revision for each in ScriptDirectory(str(database.MIGRATIONS)).walk_revisions()
+][::-1]
+
+
+def held(connection: Connection) -> dict[str, Table]:
+    """Return the tables of ours as they now are, those that others name first."""
+    found = MetaData()
+    found.reflect(connection, only=lambda name, _: name in METADATA.tables)
+    return {table.name: table for table in found.sorted_tables}
+
+
+def a_row(table: Table) -> dict[str, Any]:
+    """Return a row of what must be there; every text is the same, as keys must be."""
+    kinds: dict[type, Any] = {str: "x", int: 1, float: 1.0, bool: True, bytes: b"x"}
+    wanted = [c for c in table.columns if not c.nullable and c.name != "number"]
+    return {
+        c.name: {"n": 1} if isinstance(c.type, JSON) else kinds[c.type.python_type]
+        for c in wanted
+    }
+
+
+def fill(connection: Connection) -> None:
+    """Put a row into every table that has none."""
+    for table in held(connection).values():
+        if not connection.execute(select(func.count()).select_from(table)).scalar():
+            connection.execute(insert(table).values(**a_row(table)))
+
+
+def rows(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Return what is in each table, in the columns that the first revision had, too."""
+    found = {}
+    for name, table in held(connection).items():
+        kept = [c for c in table.columns if c.name in ("number", "id", "digest", "at")]
+        asked = select(*kept) if kept else select(func.count()).select_from(table)
+        found[name] = [tuple(row) for row in connection.execute(asked)]
+    return found
+
+
+def step(connection: Connection, here: str, there: str) -> None:
+    """Go one revision up or down: what both of them hold stays as it was."""
+    before = rows(connection)
+    (upgrade if there > here else downgrade)(connection, there)
+    after = rows(connection)
+    both = before.keys() & after.keys()
+    assert both >= {"datasets", "screenings", "audit_events", "executors"}
+    assert [after[name] for name in both] == [before[name] for name in both]
+
+
+def test_rows_of_every_table_outlive_each_migration_up_and_down_and_up(
+    engine: Engine,
+) -> None:
+    with engine.begin() as connection:
+        upgrade(connection, REVISIONS[0])
+        fill(connection)
+        events = held(connection)["audit_events"]
+        connection.execute(insert(events), [a_row(events)] * 3)
+    way = [*REVISIONS, *REVISIONS[-2::-1], *REVISIONS[1:]]
+    for here, there in pairwise(way):
+        with engine.begin() as connection:
+            step(connection, here, there)
+            fill(connection)
+            if there == REVISIONS[0]:  # no chain yet
+                continue
+            audit.note(connection, "2026", "stepped", "scr_x", {}, by=OPEN)
+            seen = audit.verify(connection)
+            assert seen.right, there
+            assert seen.events == len(rows(connection)["audit_events"])
+    assert tables(engine) == set(METADATA.tables)
 
 
 def test_the_code_knows_the_newest_migration() -> None:
