@@ -16,9 +16,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from detectors.errors import InputError
+from service.jobs import ingest
 from service.settings import Settings
 from service.sources import SourceError, Sources
-from service.storage.datasets import Datasets, Upload
+from service.storage.datasets import Datasets, Link, Upload
 from service.storage.objects import ObjectStore
 
 ROWS = b'{"prompt": "Where is my parcel?", "completion": "On its way."}\n' * 50
@@ -114,6 +115,26 @@ def test_a_bucket_that_says_nothing_is_given_up_in_time(
         fetch(S3, fetch_seconds=0.3)
     assert time.monotonic() - began < 2
     assert (caught.value.code, left(tmp_path)) == ("source_timeout", [])
+
+
+class Unwanted(Exception):
+    """What a fetch is for is over."""
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_bucket_that_says_nothing_is_left_once_the_fetch_is_unwanted(
+    tmp_path: Path,
+) -> None:
+    def check() -> None:
+        raise Unwanted
+
+    settings = Settings(fetch_sources=PLACES, data_dir=tmp_path)
+    sources = Sources(settings, Datasets(ObjectStore(str(tmp_path))), waits=())
+    began = time.monotonic()
+    with pytest.raises(Unwanted):
+        ingest.fetch(sources, Link(S3), "acme", check)
+    assert time.monotonic() - began < 3
+    assert left(tmp_path) == []
 
 
 FETCH = """
