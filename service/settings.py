@@ -234,7 +234,14 @@ class Settings(BaseSettings):
     )
 
     webhook_timeout_seconds: float = Field(
-        default=15.0, gt=0, description="Longest wait for a webhook's receiver."
+        default=15.0,
+        gt=0,
+        description="Longest attempt to tell a webhook, to the head of its answer.",
+    )
+    webhook_attempts_at_once: int = Field(
+        default=16,
+        ge=1,
+        description="Webhooks that one process tells at once, two of a tenant.",
     )
     webhook_private: bool = Field(
         default=False,

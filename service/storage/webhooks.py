@@ -2,17 +2,31 @@
 
 What is to be sent is written in the transaction that ends it, so that it is sent at
 least once, always under one id. A delivery is claimed by moving its next
-attempt on: whoever claims and dies has lost nothing but the wait.
+attempt on, beyond the longest that one may take: whoever claims and dies has lost
+nothing but that while.
 """
 
 import base64
 import random
 import secrets
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    and_,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from detectors.errors import InputError
 from service.caller import Caller
@@ -30,9 +44,14 @@ WAITS: Final = (
     5.0, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR,
     10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR,
 )  # fmt: skip
-"""Seconds after each attempt but the last, as the Standard Webhooks spec has them."""
+"""Seconds from the end of each attempt but the last to the next, as the Standard
+Webhooks spec suggests them ("Deliverability and reliability")."""
 
 JITTER: Final = 0.1
+TENANT_ATTEMPTS: Final = 2
+"""Webhooks of a tenant that one process tells at once."""
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 MAX_WEBHOOKS: Final = 20
 
 
@@ -182,17 +201,34 @@ class Outbox:
         self._engine = engine
         self._reading = reading(engine)
 
-    def claim(self, limit: int = 20) -> list[tuple[Delivery, Webhook]]:
-        """Return deliveries whose next attempt is for the caller alone to make."""
+    def claim(
+        self,
+        limit: int = 20,
+        *,
+        at_work: Mapping[str, str] = NOTHING,
+        lease_seconds: float = 60.0,
+    ) -> list[tuple[Delivery, Webhook]]:
+        """Return deliveries whose next attempt is for the caller alone to make.
+
+        Of each webhook that is the one longest due, and of each tenant that of few
+        webhooks: those `at_work` (tenants by webhook) count. Where nothing is heard of
+        an attempt for `lease_seconds`, it is due again.
+        """
+        if limit <= 0:
+            return []
         now = datetime.now(UTC)
-        joined = select(DELIVERIES, WEBHOOKS.c.url, W.secret, W.tenant).join(
-            WEBHOOKS, W.id == D.webhook
-        )
-        due = joined.where(D.state == "pending", D.next_at <= stamp(now))
+        tenants = Counter(at_work.values())
         with self._reading.connect() as connection:
-            found = connection.execute(due.order_by(D.next_at).limit(limit))
-            rows = found.mappings().all()
-        return [self._pair(row) for row in rows if self._take(row, now)]
+            asked = _first_due(now, at_work, tenants).limit(4 * limit)
+            rows = connection.execute(asked).mappings().all()
+        claimed: dict[str, tuple[Delivery, Webhook]] = {}
+        for row in rows:
+            webhook, tenant = row["webhook"], row["tenant"]
+            free = webhook not in claimed and tenants[tenant] < TENANT_ATTEMPTS
+            if free and len(claimed) < limit and self._take(row, now, lease_seconds):
+                claimed[webhook] = self._pair(row)
+                tenants[tenant] += 1
+        return list(claimed.values())
 
     def settle(self, delivery: Delivery, *, done: bool, said: str, gone: bool) -> None:
         """Note how an attempt ended; `gone`: the receiver wants no more (410)."""
@@ -201,17 +237,18 @@ class Outbox:
             values |= {"state": "delivered", "next_at": None}
         elif gone or delivery.attempts > len(WAITS):
             values |= {"state": "dead", "next_at": None}
+        else:
+            wait = WAITS[delivery.attempts - 1] * random.uniform(1.0, 1.0 + JITTER)
+            values["next_at"] = stamp(datetime.now(UTC) + timedelta(seconds=wait))
         mine = (D.id == delivery.id, D.attempts == delivery.attempts)
         with self._engine.begin() as connection:
             connection.execute(update(DELIVERIES).where(*mine).values(**values))
 
-    def _take(self, row: RowMapping, now: datetime) -> bool:
-        place = min(row["attempts"], len(WAITS) - 1)
-        wait = WAITS[place] * random.uniform(1.0, 1.0 + JITTER)  # not for secrets
+    def _take(self, row: RowMapping, now: datetime, lease_seconds: float) -> bool:
         seen = (D.id == row["id"], D.attempts == row["attempts"], D.state == "pending")
         values = {
             "attempts": row["attempts"] + 1,
-            "next_at": stamp(now + timedelta(seconds=wait)),
+            "next_at": stamp(now + timedelta(seconds=lease_seconds)),
         }
         with self._engine.begin() as connection:
             taken = update(DELIVERIES).where(*seen).values(**values)
@@ -222,6 +259,25 @@ class Outbox:
         delivery = delivery_of({**row, "attempts": row["attempts"] + 1})
         parts = (row["webhook"], row["tenant"], row["url"], row["secret"], "")
         return delivery, Webhook(*parts)
+
+
+def _first_due(
+    now: datetime, at_work: Mapping[str, str], tenants: Mapping[str, int]
+) -> Select[Any]:
+    """Ask for what is longest due of each webhook that is free, longest due first."""
+    full = [each for each, count in tenants.items() if count >= TENANT_ATTEMPTS]
+    due = (
+        D.state == "pending",
+        D.next_at <= stamp(now),
+        D.webhook.not_in(tuple(at_work)),
+    )
+    first = select(D.webhook, func.min(D.next_at).label("at")).where(*due)
+    oldest = first.group_by(D.webhook).subquery()
+    here = (oldest.c.webhook == D.webhook, oldest.c.at == D.next_at)
+    asked = select(DELIVERIES, W.url, W.secret, W.tenant)
+    joined = asked.join(oldest, and_(*here)).join(WEBHOOKS, W.id == D.webhook)
+    wanted = joined.where(D.state == "pending", W.tenant.not_in(full))
+    return wanted.order_by(D.next_at, D.number)
 
 
 def webhook_of(row: RowMapping) -> Webhook:

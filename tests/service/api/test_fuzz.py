@@ -67,7 +67,7 @@ def served(
 ) -> Iterator[Served]:
     """Serve over a socket."""
     monkeypatch.setattr("service.api.routes.webhooks.check_url", PUBLIC)
-    monkeypatch.setattr("service.jobs.deliver.Deliverer.round", lambda self: 0)
+    monkeypatch.setattr("service.jobs.deliver.Deliverer.begin", lambda self: 0)
     app = create_app(settings, load=lambda: models, runner=runner)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
@@ -97,22 +98,44 @@ def test_a_receiver_that_fails_is_asked_again_under_one_id_until_the_end(
     assert sent(backend, webhook)[0].state == "delivered"
 
 
-def test_the_wait_is_that_of_the_spec(
-    backend: Backend,
-    deliverer: Deliverer,
-    receiver: Any,
-    monkeypatch: pytest.MonkeyPatch,
+SECOND, MINUTE, HOUR = 1, 60, 3_600
+SUGGESTED = [
+    5 * SECOND,
+    5 * MINUTE,
+    30 * MINUTE,
+    2 * HOUR,
+    5 * HOUR,
+    10 * HOUR,
+    14 * HOUR,
+    20 * HOUR,
+    24 * HOUR,
+]
+"""The spec's suggestion of when to send again, after the attempt at once."""
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.1])
+def test_each_wait_is_that_which_the_spec_suggests(
+    backend: Backend, jitter: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert sum(WAITS) == 5 + 60 * 35 + 3600 * (2 + 5 + 10 + 14 + 20 + 24)
-    receiver.status = 503
-    monkeypatch.setattr(webhooks, "JITTER", 0.0)
-    webhook = backend.webhooks(OPEN).add(receiver.url)
+    monkeypatch.setattr(webhooks, "JITTER", jitter)
+    webhook = backend.webhooks(OPEN).add("https://example.com/")
     finished(backend)
-    deliverer.round()
-    assert deliverer.round() == 0
-    delivery = sent(backend, webhook)[0]
-    assert delivery.next_at is not None
-    assert delivery.created_at < delivery.next_at
+    outbox, waits = Outbox(backend.engine), []
+    for number in range(1, len(SUGGESTED) + 1):
+        make_due(backend)
+        [(delivery, _)] = outbox.claim()
+        assert delivery.attempts == number
+        outbox.settle(delivery, done=False, said="HTTP 503", gone=False)
+        ended = datetime.now(UTC)
+        [shown] = sent(backend, webhook)
+        assert shown.next_at is not None
+        waits.append((datetime.fromisoformat(shown.next_at) - ended).total_seconds())
+    for wait, suggested in zip(waits, SUGGESTED, strict=True):
+        assert suggested - 1 <= wait <= suggested * (1 + jitter)
+    make_due(backend)
+    [(last, _)] = outbox.claim()
+    outbox.settle(last, done=False, said="HTTP 503", gone=False)
+    assert (last.attempts, sent(backend, webhook)[0].state) == (10, "dead")
 
 
 def test_a_redirect_is_not_followed(
@@ -166,6 +189,30 @@ def test_two_processes_do_not_make_one_attempt_twice(
     for thread in threads:
         thread.join()
     assert len(claimed) == 1
+
+
+def test_an_attempt_under_way_is_made_by_nobody_else_until_it_must_have_ended(
+    backend: Backend,
+) -> None:
+    """Also where it lasts longer than the first wait of the schedule."""
+    webhook = backend.webhooks(OPEN).add("https://example.com/")
+    finished(backend)
+    outbox = Outbox(backend.engine)
+    assert len(outbox.claim(lease_seconds=45.0)) == 1
+    due = datetime.fromisoformat(sent(backend, webhook)[0].next_at or "")
+    assert 43 < (due - datetime.now(UTC)).total_seconds() <= 45
+    assert Outbox(backend.engine).claim() == []
+
+
+def test_an_attempt_of_one_that_died_is_made_again(backend: Backend) -> None:
+    backend.webhooks(OPEN).add("https://example.com/")
+    finished(backend)
+    [(lost, _)] = Outbox(backend.engine).claim(lease_seconds=0.0)
+    [(again, _)] = Outbox(backend.engine).claim()
+    assert (lost.id, lost.attempts, again.attempts) == (again.id, 1, 2)
+    # What the one says who was thought dead changes nothing any more.
+    Outbox(backend.engine).settle(lost, done=True, said="HTTP 204", gone=False)
+    assert sent(backend, backend.webhooks(OPEN).every()[0])[0].state == "pending"
 
 
 def test_a_tenant_is_told_of_its_own_alone(
