@@ -134,6 +134,19 @@ class Settings(BaseSettings):
         description="Requests that one API process takes in at once, streams apart; "
         "further ones get 503; 0: no limit.",
     )
+    max_requests_per_tenant: int = Field(
+        default=0,
+        ge=0,
+        description="Those of them that a tenant may have, where `auth` is keys; "
+        "further ones get 429; 0: half.",
+    )
+    max_json_bytes_at_once: int = Field(
+        default=32 * 2**20,
+        ge=0,
+        description="Bytes of JSON bodies that one API process reads at once, half of "
+        "them a tenant's where `auth` is keys; further bodies wait unread for 5 "
+        "seconds, then get 503 (429); 0: no limit.",
+    )
     max_streams_per_tenant: int = Field(
         default=20,
         ge=0,

@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.api.body_limit import BodyLimit
+from service.api.budget import make_budget
 from service.api.context import Context, keep_context
-from service.api.crowd import Crowd
+from service.api.crowd import Crowd, requests_share
 from service.api.errors_http import add_handlers
 from service.api.observation import Observation, native
 from service.api.rate_limit import RateLimit
@@ -49,6 +50,9 @@ safety drift. Errors are RFC 9457 problem+json with a stable `code`."""
 ACCEPTS: Final = 4
 """Submissions at work at once: they wait for the database or for one interpreter."""
 
+PARSES: Final = 2
+"""JSON bodies parsed at once: while one waits for the store another is parsed."""
+
 
 def create_app(
     settings: Settings,
@@ -78,6 +82,8 @@ def create_app(
             worker,
             CapacityLimiter(1),
             CapacityLimiter(ACCEPTS),
+            CapacityLimiter(PARSES),
+            make_budget(settings),
             RateLimit(settings.requests_per_minute),
             Streams(settings.max_streams_per_tenant, telemetry.metrics),
             WrongKeys(settings.wrong_keys_per_minute),
@@ -115,7 +121,8 @@ def create_app(
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_json_bytes,
     )
-    app.add_middleware(Crowd, limit=settings.max_requests_at_once)
+    places, share = settings.max_requests_at_once, requests_share(settings)
+    app.add_middleware(Crowd, limit=places, share=share)
     app.add_middleware(Observation, metrics=telemetry.metrics)
     app.add_middleware(RequestHeaders)
     return app

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.api.context import Context, Here
+from service.api.crowd import take_place
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.caller import OPEN, Caller, Scope
 from service.oidc import IdentityUnavailable
@@ -32,14 +33,14 @@ async def identify(request: Request, here: Here, given: Given) -> Caller:
     if given is None:
         if "authorization" in request.headers or here.settings.auth == "keys":
             raise _unknown()
-        return _within_rate(request, here, OPEN)
+        return _admitted(request, here, OPEN)
     here.wrong_keys.check(request, given.credentials)
     caller = await to_thread.run_sync(_find, here, given.credentials)
     if caller is None:
         here.wrong_keys.wrong(request)
         raise _unknown()
     here.wrong_keys.right(given.credentials)
-    return _within_rate(request, here, caller)
+    return _admitted(request, here, caller)
 
 
 def _find(here: Context, text: str) -> Caller | None:
@@ -55,13 +56,14 @@ def _find(here: Context, text: str) -> Caller | None:
     return None if key is None else key.caller
 
 
-def _within_rate(request: Request, here: Context, caller: Caller) -> Caller:
-    """Let a caller pass who has not asked too often; 429 otherwise."""
+def _admitted(request: Request, here: Context, caller: Caller) -> Caller:
+    """Let a caller pass who does not ask too often or too much at once; else 429."""
     allowance = here.rates.take(caller.tenant)
     request.state.allowance = allowance
     if allowance is not None and not allowance.granted:
         said = f"More than {allowance.limit} requests in a minute: slow down."
         raise Problem(429, "rate_limited", said)
+    take_place(request, caller.tenant)
     return caller
 
 

@@ -8,10 +8,11 @@ from anyio import to_thread
 from fastapi import Request
 
 from detectors.errors import InputError
-from service.api.bodies import BatchIn, DatasetIn
+from service.api.bodies import BatchIn
 from service.api.context import Context
 from service.api.errors_http import Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
+from service.api.rows import StoredRows
 from service.api.submission import (
     MULTIPART,
     admit,
@@ -40,17 +41,11 @@ async def submit_batch(request: Request, here: Context, caller: Caller) -> Batch
         async with upload_form(request, datasets, max_files=most) as form:
             work = partial(_queue_files, here, form, caller, once)
             return await to_thread.run_sync(work, limiter=here.accepts)
-    asked = await json_body(request, BatchIn)
-    most = most_datasets(here)
-    if len(asked.datasets) > most:
-        raise Problem(422, "invalid_request", f"datasets: at most {most} of them")
-    treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
-    given = await to_thread.run_sync(_obtain_all, here, asked.datasets, caller)
-    orders = [treatment.order(dataset_name(each)) for each in asked.datasets]
-    ready = list(zip(orders, given, strict=True))
-    name = safe_name(asked.name)
-    work = partial(_queue, here, name, ready, caller, once)
-    return await to_thread.run_sync(work, limiter=here.accepts)
+    rows = StoredRows(here.backend.store.datasets)
+    async with json_body(request, here, caller, BatchIn, rows) as body:
+        ready = await to_thread.run_sync(_ready, here, body, caller)
+        work = partial(_queue, here, safe_name(body.name), ready, caller, once)
+        return await to_thread.run_sync(work, limiter=here.accepts)
 
 
 def most_datasets(here: Context) -> int:
@@ -58,22 +53,23 @@ def most_datasets(here: Context) -> int:
     return min(here.settings.batch_max_datasets, here.settings.max_queued + 1)
 
 
-def _obtain_all(
-    here: Context, asked: Sequence[DatasetIn], caller: Caller
-) -> list[Given]:
-    """Return every dataset, in the store or to be fetched.
+def _ready(here: Context, body: BatchIn, caller: Caller) -> Asked:
+    """Return the orders of a batch and their datasets, in the store or to be fetched.
 
-    Where one cannot be had, the error names its place and the others are removed.
+    Where one cannot be had, the error names its place.
     """
-    found: list[Given] = []
-    try:
-        for each in asked:
-            found.append(obtain(here, each, caller))
-        return found
-    except BaseException as error:
-        for given in found:
-            here.backend.store.datasets.discard(given)
-        raise _placed(error, f"datasets.{len(found)}") from error
+    most = most_datasets(here)
+    if len(body.datasets) > most:
+        raise Problem(422, "invalid_request", f"datasets: at most {most} of them")
+    treatment = treatment_of(here, body, caller)
+    found: list[tuple[Order, Given]] = []
+    for each in body.datasets:
+        try:
+            given = obtain(here, each, caller)
+        except (InputError, Problem) as error:
+            raise _placed(error, f"datasets.{len(found)}") from error
+        found.append((treatment.order(dataset_name(each)), given))
+    return found
 
 
 def _placed(error: BaseException, place: str) -> BaseException:

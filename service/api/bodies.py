@@ -3,11 +3,19 @@
 import json
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from detectors.errors import RecipeError
 from service.outbound import MAX_URL_CHARS
 from service.settings import Settings
+from service.storage.datasets import Upload
 from service.storage.queue import NORMAL, Priority
 from trial.recipe import MAX_SEEDS, MAX_TEMPLATE_CHARS, MAX_WEIGHT, Recipe
 
@@ -88,6 +96,7 @@ class RecipeIn(Incoming):
 class RowsIn(Incoming):
     """Rows given in the request itself, in any accepted row shape."""
 
+    # As JSON texts once the body is read: see `rows.KeptRows`.
     rows: list[Any] = Field(min_length=1, description="Training rows, as objects.")
     name: str = Field(default="rows", min_length=1, max_length=200)
 
@@ -105,14 +114,25 @@ def _one_origin(schema: dict[str, Any]) -> None:
     schema["oneOf"] = [{"required": [name]} for name in ORIGINS]
 
 
+def _stored(rows: object) -> Upload:
+    """Check that the rows of a body were put in the store: see `rows.StoredRows`."""
+    if isinstance(rows, Upload):
+        return rows
+    raise ValueError("expected a list of at least one row")
+
+
+ROWS_SCHEMA: Final = {"type": "array", "items": {}, "minItems": 1}
+RowsStored = Annotated[
+    Upload | None, PlainValidator(_stored), WithJsonSchema(ROWS_SCHEMA)
+]
+
+
 class DatasetIn(Incoming):
     """A dataset: rows in the request, a URL to fetch, or one that is here already."""
 
     model_config = ConfigDict(json_schema_extra=_one_origin)
 
-    rows: list[Any] = Field(
-        default=[], min_length=1, description="Training rows, as objects."
-    )
+    rows: RowsStored = Field(default=None, description="Training rows, as objects.")
     url: str = Field(
         default="",
         min_length=1,

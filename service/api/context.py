@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI, Request
 from starlette.types import ASGIApp
 
+from service.api.budget import Budget
 from service.api.errors_http import RETRY_SECONDS, Problem
 from service.api.rate_limit import RateLimit
 from service.api.readiness import Readiness
@@ -31,8 +32,9 @@ class Context:
     """Settings, default policy, backend and worker of one app.
 
     `worker` is None where the process neither works on queues nor scans. `rates` says
-    who asks too often. `scans` and `accepts` admit one scan and a few submissions at a
-    time, in the order in which they came: more would only slow each other down.
+    who asks too often. `scans`, `accepts` and `parses` admit one scan and a few
+    submissions and bodies at a time, in the order in which they came: more would only
+    slow each other down. `budget` is of bodies that are read.
     """
 
     settings: Settings
@@ -41,6 +43,8 @@ class Context:
     worker: "Worker | None"
     scans: CapacityLimiter
     accepts: CapacityLimiter
+    parses: CapacityLimiter
+    budget: Budget
     rates: RateLimit
     streams: Streams
     wrong_keys: WrongKeys

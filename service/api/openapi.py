@@ -199,6 +199,7 @@ def problem(code: str, detail: str) -> dict[str, Any]:
 NOT_FOUND: Final = problem("screening_not_found", "There is no screening of that id.")
 NOT_FINISHED: Final = problem("screening_not_finished", "The screening is running.")
 TOO_LARGE: Final = problem("body_too_large", "The request body is over the limit.")
+TOO_SLOW: Final = problem("body_too_slow", "The body took too long to arrive.")
 INVALID: Final = problem("invalid_request", "A field of the request is not valid.")
 BUSY: Final = problem("queue_full", "Too many screenings wait: try again later.")
 DISK_FULL: Final = problem("disk_full", "The service is short of disk.")

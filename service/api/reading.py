@@ -1,18 +1,23 @@
 """Reading requests: JSON bodies and multipart forms, checked; 4xx where wrong."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, get_args
+from functools import partial
+from typing import Final, TypeVar, get_args
 
-from anyio import to_thread
+from anyio import CancelScope, move_on_after, to_thread
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.api.bodies import RecipeIn
+from service.api.context import Context
 from service.api.errors_http import Problem, invalid
+from service.api.json_text import MAX_VALUES, TooManyValues, read_json, unique
 from service.api.multipart import Form, StoredFile, stored_form
+from service.api.rows import NO_ROWS, Rows
+from service.caller import Caller
 from service.storage.datasets import Datasets
 from service.storage.queue import NORMAL, Priority
 from service.text import clean
@@ -21,33 +26,88 @@ NAME_CHARS: Final = 200
 FIELDS: Final = ("name", "recipe", "policy", "run_trial", "priority")
 """The text fields of an upload."""
 
+ARRIVAL_SECONDS: Final = 120.0
+"""Longest that a JSON body may arrive: meanwhile it takes room that others want."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def json_body(request: Request, model: type[Model]) -> Model:
-    """Return the checked JSON body; 400 where it is not JSON, 422 where wrong."""
-    content = await request.body()
-    return await to_thread.run_sync(parse_json, content, model)
+@asynccontextmanager
+async def json_body(
+    request: Request,
+    here: Context,
+    caller: Caller,
+    model: type[Model],
+    rows: Rows = NO_ROWS,
+) -> AsyncIterator[Model]:
+    """Give the checked JSON body; 400 where it is not JSON, 422 where wrong.
+
+    It is read once there is room for it. Where that or what is done with it fails, its
+    rows are removed from the store.
+    """
+    async with here.budget.room(caller.tenant, _announced(request, here)):
+        content = await _content(request)
+        work = partial(_checked_body, content, model, rows)
+        try:
+            yield await to_thread.run_sync(work, limiter=here.parses)
+        except BaseException:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(rows.discard)
+            raise
+
+
+def _announced(request: Request, here: Context) -> int:
+    """Return how long a body may get; 0 where it will be refused for its length."""
+    given, most = (
+        request.headers.get("content-length", ""),
+        here.settings.max_json_bytes,
+    )
+    if not given.isdecimal():
+        return most
+    size = int(given[:20])
+    return 0 if size > most else size
+
+
+async def _content(request: Request) -> bytearray:
+    """Read a body; 408 where it does not come to its end in time."""
+    content = bytearray()
+    with move_on_after(ARRIVAL_SECONDS) as limit:
+        async for block in request.stream():
+            content += block
+    if limit.cancelled_caught:
+        said = f"The body took more than {ARRIVAL_SECONDS:.0f} seconds to arrive."
+        raise Problem(408, "body_too_slow", said, headers={"Connection": "close"})
+    return content
+
+
+def _checked_body(content: bytearray, model: type[Model], rows: Rows) -> Model:
+    """Parse and check a body, which is used up."""
+    with _refusals():
+        text = content.decode(json.detect_encoding(content), "surrogatepass")
+        content.clear()
+        return model.model_validate(read_json(text, rows.take))
 
 
 def parse_json(content: bytes | str, model: type[Model]) -> Model:
     """Parse and check JSON; a body nested too deeply to parse is not JSON to us."""
+    with _refusals():
+        return model.model_validate(json.loads(content, object_pairs_hook=unique))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say over HTTP why JSON was not taken."""
     try:
-        return model.model_validate(json.loads(content, object_pairs_hook=_unique))
+        yield
     except ValidationError as error:
         raise invalid(error) from error
+    except TooManyValues as error:
+        said = f"A row, or all but the rows, has more than {MAX_VALUES} values."
+        raise Problem(413, "too_many_values", said) from error
     except (ValueError, RecursionError) as error:
         raise Problem(
             400, "invalid_json", "The body is not valid JSON (UTF-8, each key once)."
         ) from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that stands twice, as the reader of files does: both can mislead."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
 
 
 @dataclass(frozen=True, slots=True)

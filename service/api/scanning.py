@@ -1,5 +1,7 @@
 """Scan: what the detectors alone say of a few rows. Imports torch."""
 
+import json
+
 from detectors.reader import read_rows
 from service.api.bodies import RowsIn
 from service.api.context import Context
@@ -18,7 +20,8 @@ from service.screening import Stopwatch, score_rows
 
 def scan_rows(asked: RowsIn, here: Context, models: Models) -> ScanOut:
     """Score rows, and decide as the gate would without a trial."""
-    dataset = read_rows(asked.rows, name=asked.name, limits=here.settings.limits())
+    parsed = map(json.loads, asked.rows)
+    dataset = read_rows(parsed, name=asked.name, limits=here.settings.limits())
     scores = score_rows(dataset, models.detectors, lambda *_: None, Stopwatch())
     policy = here.policy
     rows = [

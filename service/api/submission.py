@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from typing import Any, Final
 
 from anyio import to_thread
@@ -17,6 +16,7 @@ from service.api.bodies import DatasetIn, ScreeningIn, TreatmentIn
 from service.api.context import Context
 from service.api.errors_http import Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
+from service.api.rows import StoredRows
 from service.caller import Caller
 from service.policy import Policy, parse_policy
 from service.sources import check_link
@@ -39,12 +39,13 @@ async def submit(request: Request, here: Context, caller: Caller) -> Screening:
         async with upload_form(request, here.backend.store.datasets) as form:
             work = partial(_queue_upload, here, form, caller, once)
             return await to_thread.run_sync(work, limiter=here.accepts)
-    asked = await json_body(request, ScreeningIn)
-    treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
-    given = await to_thread.run_sync(obtain, here, asked, caller)
-    order = treatment.order(dataset_name(asked))
-    work = partial(_queue, here, caller, order, given, once)
-    return await to_thread.run_sync(work, limiter=here.accepts)
+    rows = StoredRows(here.backend.store.datasets)
+    async with json_body(request, here, caller, ScreeningIn, rows) as asked:
+        treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
+        given = await to_thread.run_sync(obtain, here, asked, caller)
+        order = treatment.order(dataset_name(asked))
+        work = partial(_queue, here, caller, order, given, once)
+        return await to_thread.run_sync(work, limiter=here.accepts)
 
 
 async def admit(request: Request) -> str:
@@ -140,9 +141,8 @@ def obtain(here: Context, asked: DatasetIn, caller: Caller) -> Given:
             said = "sha256: no screening of yours holds such a dataset"
             raise Problem(422, "unknown_dataset", said)
         return found
-    datasets = here.backend.store.datasets
-    rows = BytesIO(json.dumps(asked.rows).encode("ascii"))
-    return datasets.receive(rows, form="rows")
+    assert asked.rows is not None, "a dataset is checked to have one origin"
+    return asked.rows
 
 
 def dataset_name(asked: DatasetIn) -> str:

@@ -20,6 +20,7 @@ from service.api.openapi import (
     POLICY,
     POLICY_ASKED,
     TOO_LARGE,
+    TOO_SLOW,
     UNREADABLE,
     answer,
     body,
@@ -35,7 +36,7 @@ router = APIRouter(prefix="/v1/policies", tags=["policies"])
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries on a page.")]
 Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
 NO_POLICY: Final = problem("policy_not_found", "There is no policy of that name.")
-READ: Final = {**GUARDED, 400: UNREADABLE, 413: TOO_LARGE}
+READ: Final = {**GUARDED, 400: UNREADABLE, 408: TOO_SLOW, 413: TOO_LARGE}
 
 
 @router.post(
@@ -52,11 +53,10 @@ async def add_policy(request: Request, here: Here, caller: Admin) -> JSONRespons
 
     `name` or `name@version` can then be the `policy` of a screening.
     """
-    asked = await json_body(request, PolicyIn)
-    policy = parse_policy(asked.content())
-    kept = await to_thread.run_sync(
-        here.backend.policies(caller).add, asked.name, policy
-    )
+    async with json_body(request, here, caller, PolicyIn) as asked:
+        policy = parse_policy(asked.content())
+        add = here.backend.policies(caller).add
+        kept = await to_thread.run_sync(add, asked.name, policy)
     shown = PolicyOut.of(kept)
     where = {"Location": f"{request.url.path}/{kept.reference}"}
     return JSONResponse(shown.model_dump(mode="json"), 201, headers=where)
@@ -106,11 +106,10 @@ async def try_policy(request: Request, here: Here, caller: Reviewer) -> Decision
     Nothing is run again, and nothing changes: rows that it would have had moderated and
     that were not count as missing.
     """
-    asked = await json_body(request, DryRunIn)
     from service.jobs.dry_run import decide_again  # both import torch
     from service.report.composition import decision_section
 
-    def act() -> DecisionOut:
+    def act(asked: DryRunIn) -> DecisionOut:
         policy = choose_policy(here, caller, asked.policy)
         job = here.backend.holdings(caller).finished(asked.screening)
         if job is None:
@@ -124,4 +123,5 @@ async def try_policy(request: Request, here: Here, caller: Reviewer) -> Decision
         shown = decision_section(decision).model_dump()
         return DecisionOut(**shown, policy=policy.digest)
 
-    return await to_thread.run_sync(act)
+    async with json_body(request, here, caller, DryRunIn) as asked:
+        return await to_thread.run_sync(act, asked)

@@ -1,5 +1,7 @@
 """POST /v1/scan: a few rows, at once, detectors only."""
 
+from functools import partial
+
 from anyio import to_thread
 from fastapi import APIRouter, Request
 
@@ -13,6 +15,7 @@ from service.api.openapi import (
     ROWS,
     SCAN,
     TOO_LARGE,
+    TOO_SLOW,
     UNREADABLE,
     answer,
     body,
@@ -20,6 +23,7 @@ from service.api.openapi import (
     schema_of,
 )
 from service.api.reading import json_body
+from service.api.rows import KeptRows
 from service.api.schemas import ScanOut
 
 router = APIRouter(prefix="/v1", tags=["scan"])
@@ -32,6 +36,7 @@ router = APIRouter(prefix="/v1", tags=["scan"])
         200: answer(SCAN, "What the detectors say."),
         400: UNREADABLE,
         404: problem("scans_off", "No scans are taken here."),
+        408: TOO_SLOW,
         413: TOO_LARGE,
         503: LOADING,
     },
@@ -46,15 +51,9 @@ async def scan(request: Request, here: Here, caller: Submitter) -> ScanOut:
     if models is None:
         said = "No scans are taken here: use POST /v1/screenings."
         raise Problem(404, "scans_off", said)
-    asked = await json_body(request, RowsIn)
-    limit = here.settings.scan_max_rows
-    if len(asked.rows) > limit:
-        raise Problem(
-            413,
-            "too_many_rows",
-            f"A scan takes at most {limit} rows, not {len(asked.rows)}: use "
-            "POST /v1/screenings.",
-        )
     from service.api.scanning import scan_rows  # it imports torch
 
-    return await to_thread.run_sync(scan_rows, asked, here, models, limiter=here.scans)
+    rows = KeptRows(here.settings.scan_max_rows)
+    async with json_body(request, here, caller, RowsIn, rows) as asked:
+        work = partial(scan_rows, asked, here, models)
+        return await to_thread.run_sync(work, limiter=here.scans)

@@ -14,6 +14,7 @@ from service.api.openapi import (
     GUARDED,
     ID,
     TOO_LARGE,
+    TOO_SLOW,
     UNREADABLE,
     answer,
     body,
@@ -68,6 +69,7 @@ def _not_found() -> Problem:
         **GUARDED,
         201: answer({**WEBHOOK, "secret": "whsec_..."}, "The secret is shown once."),  # nosec B105
         400: UNREADABLE,
+        408: TOO_SLOW,
         413: TOO_LARGE,
     },
     openapi_extra=body({"application/json": (WebhookIn.model_json_schema(), ASKED)}),
@@ -80,10 +82,10 @@ async def add_webhook(request: Request, here: Here, caller: Admin) -> JSONRespon
     id, outcome and counts. Each is signed, sent at least once, and repeated under the
     same id for three days until it is answered 2xx.
     """
-    asked = await json_body(request, WebhookIn)
     private = here.settings.webhook_private
-    await to_thread.run_sync(lambda: check_url(asked.url, private=private))
-    made = await to_thread.run_sync(here.backend.webhooks(caller).add, asked.url)
+    async with json_body(request, here, caller, WebhookIn) as asked:
+        await to_thread.run_sync(lambda: check_url(asked.url, private=private))
+        made = await to_thread.run_sync(here.backend.webhooks(caller).add, asked.url)
     shown = WebhookMade.of(made)
     where = {"Location": f"{request.url.path}/{made.id}"}
     return JSONResponse(shown.model_dump(mode="json"), 201, headers=where)

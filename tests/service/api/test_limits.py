@@ -12,11 +12,14 @@ from starlette.requests import Request
 
 from service.api import wrong_keys
 from service.api.app import create_app
+from service.api.budget import make_budget
 from service.api.context import context_of
+from service.api.crowd import requests_share
 from service.api.errors_http import Problem
 from service.api.rate_limit import MAX_NAMES, RateLimit
 from service.api.wrong_keys import WrongKeys
 from service.caller import SCOPES
+from service.jobs.backend import Backend
 from service.models import Models
 from service.settings import Settings
 from service.storage.keys import Keys
@@ -189,6 +192,54 @@ def test_requests_beyond_those_at_work_are_refused_unread(
 def keyed(client: TestClient, tenant: str) -> dict[str, str]:
     keys = context_of(client.app).backend.keys
     return bearer(keys.create(tenant, "k", frozenset(SCOPES))[1])
+
+
+def test_a_tenant_has_its_share_of_the_requests_at_work(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(auth="keys", max_requests_at_once=4, queues=())
+    mine, other = keyed(client, "mine"), keyed(client, "other")
+    release, inside = threading.Event(), threading.Semaphore(0)
+    holdings = Backend.holdings
+
+    def slow(self: Backend, caller: Any) -> Any:
+        if caller.tenant == "mine":
+            inside.release()
+            release.wait(30)
+        return holdings(self, caller)
+
+    monkeypatch.setattr(Backend, "holdings", slow)
+    held = [
+        threading.Thread(target=lambda: client.get(V1, headers=mine)) for _ in range(2)
+    ]
+    for thread in held:
+        thread.start()
+        assert inside.acquire(timeout=30)
+    refused(client.get(V1, headers=mine), 429, "tenant_too_busy")
+    assert client.get(V1, headers=other).status_code == 200
+    release.set()
+    for thread in held:
+        thread.join(30)
+    assert client.get(V1, headers=mine).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changed", "requests", "json_bytes"),
+    [
+        ({}, 0, 0),
+        ({"auth": "keys"}, 128, 16 * 2**20),
+        ({"auth": "keys", "max_requests_at_once": 1}, 1, 16 * 2**20),
+        ({"auth": "keys", "max_requests_per_tenant": 7}, 7, 16 * 2**20),
+        ({"auth": "keys", "max_requests_at_once": 0}, 0, 16 * 2**20),
+        ({"auth": "keys", "max_json_bytes_at_once": 0}, 128, 0),
+    ],
+)
+def test_the_share_of_a_tenant_is_half_where_tenants_are_told_apart(
+    changed: dict[str, Any], requests: int, json_bytes: int
+) -> None:
+    settings = Settings(**changed)
+    assert requests_share(settings) == requests
+    assert make_budget(settings)._share == json_bytes
 
 
 def test_a_tenant_that_has_enough_open_is_told_so_before_its_upload_is_read(

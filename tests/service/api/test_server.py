@@ -2,18 +2,25 @@
 
 import gzip
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from service.caller import SCOPES
+from service.jobs.backend import open_backend
+from service.settings import Settings
 
 V1 = "/v1/screenings"
 LINE = b'{"prompt": "Where is my parcel?", "completion": "On its way."}\n'
@@ -151,6 +158,79 @@ def test_an_upload_of_2_gb_keeps_the_process_under_400_mb(
         f"{before / 2**20:.0f} -> {after / 2**20:.0f} MiB",
     )
     assert after < 400 * 10**6
+
+
+CHAT = b'{"prompt": "Where is my parcel %d?", "completion": "On its way."}'
+BODIES = (
+    b'{"rows":[' + b'{"a":[]},' * 800_000 + b'{}],"run_trial":false}',
+    b'{"rows":[' + b",".join(CHAT % n for n in range(100_000)) + b"]}",
+    b'{"rows":[{"text":"' + "\U0001f600".encode() + b"x" * 7_000_000 + b'"}]}',
+    b'{"rows":[' + b",".join([b"[" + b"[]," * 30_000 + b"0]"] * 75) + b"]}",
+)
+"""About 7 MiB each: rows that are large once parsed, ordinary ones, one of wide
+characters, and rows of as many values as may be."""
+
+
+def test_forty_bodies_at_once_keep_the_process_under_400_mb(
+    serve: Callable[..., Served], capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = serve(MAX_QUEUED="100")
+    before, began = served.peak_bytes(), time.monotonic()
+
+    def send(number: int) -> httpx.Response:
+        content, headers = BODIES[number % 4], {"content-type": "application/json"}
+        return served.http.post(V1, content=content, headers=headers)
+
+    with ThreadPoolExecutor(40) as clients:
+        answers = list(clients.map(send, range(40)))
+    codes = Counter(answer.status_code for answer in answers)
+    after, seconds = served.peak_bytes(), time.monotonic() - began
+    tell(
+        capsys,
+        f"40 bodies of 7 MB at once, {dict(codes)} in {seconds:.1f} s: peak "
+        f"{before / 2**20:.0f} -> {after / 2**20:.0f} MiB",
+    )
+    assert after < 400 * 10**6
+    assert set(codes) <= {202, 429, 503}
+    accepted = {each.json()["id"] for each in answers if each.status_code == 202}
+    assert accepted
+    assert all(int(a.headers["retry-after"]) for a in answers if a.status_code != 202)
+    page = served.http.get(V1, params={"limit": 100}).json()
+    assert {each["id"] for each in page["data"]} == accepted
+
+
+def slow_upload(served: Served, key: str) -> socket.socket:
+    """Begin an upload, and go no further."""
+    base = served.http.base_url
+    upload = socket.create_connection((base.host, base.port or 0), timeout=30)
+    upload.sendall(
+        f"POST {V1} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n"
+        "Content-Length: 1000000\r\n\r\n--b\r\n".encode()
+    )
+    return upload
+
+
+def test_the_slow_uploads_of_a_tenant_leave_places_for_others(
+    serve: Callable[..., Served], tmp_path: Path, row: Any, wait: Any
+) -> None:
+    served = serve(AUTH="keys", MAX_REQUESTS_AT_ONCE="4")
+    backend = open_backend(Settings(data_dir=tmp_path))
+    scopes = frozenset(SCOPES)
+    slow, other = (backend.keys.create(t, "k", scopes)[1] for t in ("slow", "other"))
+    backend.close()
+    uploads = [slow_upload(served, slow) for _ in range(4)]
+    refused = select.select(uploads, [], [], 30)[0]
+    wait(lambda: len(select.select(uploads, [], [], 1)[0]) == 2)
+    for upload in refused:
+        said = upload.recv(65_536)
+        assert said.startswith(b"HTTP/1.1 429 ")
+        assert b"tenant_too_busy" in said
+    headers = {"Authorization": f"Bearer {other}"}
+    answer = served.http.post(V1, json={"rows": [row()]}, headers=headers)
+    assert answer.status_code == 202
+    for upload in uploads:
+        upload.close()
 
 
 @pytest.mark.slow
