@@ -131,7 +131,8 @@ def _tried(report: Report) -> list[Plain]:
 def _numbers(recipe: Recipe) -> Plain:
     """Return what of a recipe cannot be a customer's own words."""
     plain = asdict(recipe)
-    return {k: v for k, v in plain.items() if isinstance(v, int | float | None)}
+    numbers = {k: v for k, v in plain.items() if isinstance(v, int | float | None)}
+    return {**numbers, "quantization": recipe.quantization}
 
 
 def _classifiers(report: Report) -> Plain:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsConfigDict, SettingsError
 
 from detectors.errors import InputError
 from detectors.reader import Limits
+from service.asked_models import AskedModels
 from trial.recipe import CANARY
 
 INGEST: Final = "ingest"
@@ -23,7 +24,7 @@ SOURCE: Final = re.compile(
 """What the URL of a dataset may begin with: whole path segments, and of buckets one."""
 
 
-class Settings(BaseSettings):
+class Settings(AskedModels):
     """Every setting of the service; each is the variable TUNEGATE_<NAME>."""
 
     model_config = SettingsConfigDict(
@@ -291,76 +292,6 @@ class Settings(BaseSettings):
         default=3.0,
         gt=0,
         description="Longest that /readyz waits for the database and the storage.",
-    )
-
-    moderation_provider: Literal["off", "openai", "guard", "local"] = Field(
-        default="off",
-        description="Who moderates the rows that the policy sends out: nobody, an "
-        "OpenAI-compatible moderation endpoint, a guard model, or our own heads.",
-    )
-    moderation_base_url: str = Field(
-        default="", description="OpenAI-compatible endpoint; OpenAI's own if not set."
-    )
-    moderation_model: str = Field(
-        default="", description="Model to ask; omni-moderation-latest for openai."
-    )
-    moderation_guard: str = Field(
-        default="llama_guard", description="Family of the guard model."
-    )
-    moderation_api_key: SecretStr = Field(
-        default=SecretStr(""), description="Key for the endpoint; never shown."
-    )
-    moderation_max_requests: int = Field(
-        default=10_000, ge=0, description="Most requests of one screening, tries too."
-    )
-    moderation_max_tokens: int = Field(
-        default=10_000_000, ge=0, description="Most tokens sent in one screening."
-    )
-    moderation_max_seconds: float = Field(
-        default=600.0, ge=0, description="Longest moderation of one screening."
-    )
-    moderation_timeout_seconds: float = Field(
-        default=30.0, gt=0, description="Longest wait for one answer."
-    )
-    moderation_connections: int = Field(
-        default=4, ge=1, le=64, description="Most requests at once."
-    )
-    moderation_cache: Path | None = Field(
-        default=None,
-        description="SQLite file that keeps verdicts by digest; else in memory.",
-    )
-
-    judge: Literal["phrase", "embedding", "guard", "llm"] = Field(
-        default="phrase",
-        description="Who judges the replies of a trial: phrases, a head of our own, a "
-        "guard model, or a language model that scores 1 to 5; the last two may send "
-        "replies out.",
-    )
-    judge_base_url: str = Field(
-        default="",
-        description="OpenAI-compatible endpoint; if not set, OpenAI's own for llm, and "
-        "a guard is loaded here.",
-    )
-    judge_model: str = Field(
-        default="", description="Model that judges; of a guard, also a folder."
-    )
-    judge_guard: str = Field(
-        default="llama_guard", description="Family of the guard model."
-    )
-    judge_api_key: SecretStr = Field(
-        default=SecretStr(""), description="Key for the endpoint; never shown."
-    )
-    judge_max_requests: int = Field(
-        default=10_000, ge=0, description="Most requests of one trial, tries too."
-    )
-    judge_max_tokens: int = Field(
-        default=10_000_000, ge=0, description="Most tokens sent in one trial."
-    )
-    judge_max_seconds: float = Field(
-        default=600.0, ge=0, description="Longest judging of one trial."
-    )
-    judge_timeout_seconds: float = Field(
-        default=30.0, gt=0, description="Longest wait for one answer."
     )
 
     @field_validator("oidc_audience")

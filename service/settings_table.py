@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from service.asked_models import AskedModels
 from service.settings import Settings
 
 HEAD: Final = """# Settings
@@ -21,7 +22,9 @@ Every setting is an environment variable. Lists are JSON. Generated from
 
 def settings_table() -> str:
     """Return the page of all settings, as Markdown."""
-    lines = [_line(name, field) for name, field in Settings.model_fields.items()]
+    fields = Settings.model_fields
+    order = sorted(fields, key=lambda name: name in AskedModels.model_fields)
+    lines = [_line(name, fields[name]) for name in order]
     return HEAD + "\n".join(lines) + "\n"
 
 

@@ -17,7 +17,7 @@ from service.policy import Policy, parse_policy
 from service.reason import REASONS
 from service.report.report import Report
 from service.screening import screen
-from trial.recipe import Recipe
+from trial.recipe import QUANTIZATIONS, Recipe
 
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 BASE, TEMPLATE, PROBES = "b" * 64, "c" * 64, "d" * 64
@@ -141,10 +141,11 @@ def test_hyper_parameters_are_numbers_with_the_digest_of_their_canonical_json(
     screened: Run,
 ) -> None:
     found = named(statement(screened(), "a" * 64), "hyper-parameters")
-    numbers = found["annotations"]
-    assert (numbers["epochs"], numbers["batch_size"]) == (3, None)
-    assert all(isinstance(each, int | float | None) for each in numbers.values())
-    assert found["digest"]["sha256"] == canonical(numbers)
+    said = found["annotations"]
+    assert (said["epochs"], said["batch_size"]) == (3, None)
+    assert found["digest"]["sha256"] == canonical(said)
+    assert said.pop("quantization") in QUANTIZATIONS
+    assert all(isinstance(each, int | float | None) for each in said.values())
 
 
 def test_without_a_trial_nothing_is_said_of_what_it_would_have_run(
