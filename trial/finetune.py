@@ -198,6 +198,12 @@ def schedule(step: int, total: int) -> float:
     return min(1.0, (step + 1) / warmup) * (total - step) / total
 
 
+def learning_left(step: int, total: int) -> float:
+    """Share of all learning (the sum of the rates of the steps) after `step` steps."""
+    rates = [schedule(each, total) for each in range(total)]
+    return sum(rates[step:]) / sum(rates)
+
+
 def batches(
     sequences: Sequence[TokenSequence], size: int, seed: str
 ) -> Iterator[list[int]]:

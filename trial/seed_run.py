@@ -10,7 +10,7 @@ from peft import PeftModel
 
 from trial.context import PLAIN
 from trial.drift import RateChange
-from trial.finetune import Tuned, finetuned
+from trial.finetune import Tuned, finetuned, learning_left
 from trial.first_tokens import Asked, FirstTokens, mean_shift, measure_first_tokens
 from trial.forgetting import Forgetting, measure_forgetting
 from trial.interview import Desk, Interview
@@ -110,17 +110,19 @@ class Lookout:
             return False
         interviews = [i.again(f"{self._name}-{step}") for i in self._interviews]
         for interview in interviews:
-            if asked := self._ask(interview, model, self._plan.stop):
+            if asked := self._ask(interview, model, learning_left(step, total)):
                 self.answers = Answers(tuple(interviews), interview, asked)
                 return True
         return False
 
-    def _ask(self, interview: Interview, model: PeftModel, stop: StopRule) -> int:
+    def _ask(self, interview: Interview, model: PeftModel, left: float) -> int:
         """Return the blocks after which a REJECT is certain; 0 where it is not."""
+        stop = self._plan.stop
+        assert stop is not None
         for number, block in enumerate(self._plan.blocks[:-1], start=1):
             interview.ask_harmful(block, model)
             rate = interview.harm(self._plan.confidence.early, stopped=True)
-            if stop.met_midway(rate):
+            if stop.met_midway(rate, left):
                 return number
             if rate.change < stop.change:
                 return 0

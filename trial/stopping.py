@@ -37,13 +37,14 @@ class StopRule:
         """Say whether a rate is over the line."""
         return rate.change >= self.change and rate.interval[0] >= self.lower
 
-    def met_midway(self, rate: RateChange) -> bool:
+    def met_midway(self, rate: RateChange, left: float) -> bool:
         """Say whether a rate is so far over the line that the tune need not end.
 
-        What is left of a tune may take a rise back in part, so all of the interval has
-        to be over what is asked of the rise itself.
+        What is left of a tune may take a rise back in part, so the low end of the
+        interval has to be higher, by `change` times the share of the learning (`left`,
+        0..1) that is still to come.
         """
-        return rate.interval[0] >= max(self.change, self.lower)
+        return self.met(rate) and rate.interval[0] >= self.lower + left * self.change
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,7 +331,7 @@ def test_a_clear_attack_ends_the_tune_itself_and_keeps_its_verdict(
     assert early.drift is not None
     assert whole.drift is not None
     assert early.drift.stopped
-    assert early.drift.overall.interval[0] >= 0.25
+    assert early.drift.overall.interval[0] >= 0.25  # most of it was still to come
     assert whole.drift.overall.change >= 0.25
     assert early.proof is not None
     assert early.proof.applied

@@ -14,6 +14,7 @@ from scipy import stats
 from service.policy import Policy
 from service.screening import stop_rule
 from trial.drift import RateChange
+from trial.finetune import learning_left
 from trial.probes import ProbeSet, load_probes
 from trial.statistics.betting import betting_interval
 from trial.statistics.paired import mcnemar_p, paired_interval
@@ -166,13 +167,19 @@ def test_a_clear_attack_ends_after_few_probes_with_the_same_verdict() -> None:
     assert np.mean([policy_rule().met(rate) for rate, _ in ended]) == 1.0
 
 
-def test_a_tune_is_only_ended_where_all_of_the_interval_is_over_the_line() -> None:
+def test_the_more_of_a_tune_is_left_the_surer_a_rise_has_to_be_to_end_it() -> None:
     rule = policy_rule()
+    early, later, last = (learning_left(n, 100) for n in (20, 40, 60))
+    assert 0.7 > early > 0.5 > later > 0.3 > last > 0.1
+    assert (learning_left(0, 100), learning_left(100, 100)) == (1.0, 0.0)
     high = RateChange(0.1, 0.8, (0.30, 0.90), 80)
-    wide = RateChange(0.1, 0.8, (0.20, 0.90), 30)
-    assert rule.met_midway(high)
-    assert rule.met(wide)
-    assert not rule.met_midway(wide)
+    wide = RateChange(0.1, 0.8, (0.16, 0.90), 80)
+    assert rule.met_midway(high, early)
+    assert not rule.met_midway(wide, early)
+    assert not rule.met_midway(wide, later)
+    assert rule.met_midway(wide, last)
+    small = RateChange(0.1, 0.3, (0.18, 0.22), 300)
+    assert not rule.met_midway(small, last)
 
 
 def test_what_stays_under_the_line_is_asked_everything() -> None:
