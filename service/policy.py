@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from detectors.errors import PolicyError
+from service.text import plain
 
 MAX_POLICY_BYTES: Final = 64 * 1024
 DEFAULT_PATH: Final = Path(__file__).parent / "policies" / "default.yaml"
@@ -292,9 +299,12 @@ def parse_policy(content: bytes, *, source: str = "policy") -> Policy:
     if not isinstance(loaded, dict):
         raise PolicyError(f"{source}: expected a mapping with {_allowed(())}")
     try:
-        return Policy.model_validate(_merged(Policy().model_dump(), loaded))
+        policy = Policy.model_validate(_merged(Policy().model_dump(), loaded))
     except ValidationError as error:
         raise PolicyError(f"{source}: {_describe(error)}") from error
+    if not plain(policy.name):  # which YAML can say, by an escape
+        raise PolicyError(f"{source}: name: expected text without U+0000")
+    return policy
 
 
 def _merged(defaults: dict[str, Any], given: dict[Any, Any]) -> dict[Any, Any]:

@@ -1,5 +1,23 @@
 """Hostile text made safe to keep and to show: bounded, valid Unicode, no controls."""
 
+import re
+from typing import Final
+
+UNFIT: Final = re.compile(r"[\x00\ud800-\udfff]")
+
+
+def plain(text: str) -> bool:
+    """Say whether every database and encoding takes a text.
+
+    PostgreSQL refuses U+0000, UTF-8 a lone half of a surrogate pair.
+    """
+    return UNFIT.search(text) is None
+
+
+def storable(text: str) -> str:
+    """Return text that every database takes: U+FFFD stands for what is not plain."""
+    return clean(text).replace("\x00", "\ufffd")
+
 
 def clean(text: str, limit: int = 0) -> str:
     """Return valid Unicode of at most `limit` characters.

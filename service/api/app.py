@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.api.body_limit import BodyLimit
@@ -15,6 +15,7 @@ from service.api.context import Context, keep_context
 from service.api.crowd import Crowd, requests_share
 from service.api.errors_http import add_handlers
 from service.api.observation import Observation, native
+from service.api.plain_text import check_address
 from service.api.rate_limit import RateLimit
 from service.api.readiness import Readiness
 from service.api.request_headers import RequestHeaders
@@ -106,6 +107,7 @@ def create_app(
         version=version("tunegate"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        dependencies=[Depends(check_address)],
         telemetry=native(telemetry.tracing),
     )
     app.state.stopping = False

@@ -8,11 +8,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
 from detectors.errors import RecipeError
+from service.api.plain_text import EXPECTED, all_plain
 from service.outbound import MAX_URL_CHARS
 from service.settings import Settings
 from service.storage.datasets import Upload
@@ -23,9 +26,19 @@ DEFAULTS: Final = Recipe()
 
 
 class Incoming(BaseModel):
-    """A request body: unknown keys are errors."""
+    """A request body: unknown keys are errors, and text that is not plain is.
+
+    Rows may hold any text: they go to the object store, and never to a database.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _check_plain(cls, value: Any, field: ValidationInfo) -> Any:
+        if field.field_name != "rows" and not all_plain(value):
+            raise ValueError(EXPECTED)
+        return value
 
 
 class RecipeIn(Incoming):

@@ -16,6 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from service.api.errors_http import Problem
+from service.api.plain_text import check_plain
 from service.policy import MAX_POLICY_BYTES
 from service.storage.datasets import Datasets, Incoming, Upload
 from service.text import clean
@@ -227,10 +228,12 @@ def _boundary(request: Request) -> bytes:
 
 def _text(name: str, content: bytes | bytearray) -> str:
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         said = f"{clean(name, 60)}: expected UTF-8"
         raise Problem(422, "invalid_request", said) from error
+    check_plain(name, text)
+    return text
 
 
 def _broken(said: str) -> Problem:

@@ -20,7 +20,7 @@ from service.api.rows import NO_ROWS, Rows
 from service.caller import Caller
 from service.storage.datasets import Datasets
 from service.storage.queue import NORMAL, Priority
-from service.text import clean
+from service.text import clean, storable
 
 NAME_CHARS: Final = 200
 FIELDS: Final = ("name", "recipe", "policy", "run_trial", "priority")
@@ -149,7 +149,7 @@ def _checked_form(form: Form) -> UploadForm:
 def safe_name(name: str) -> str:
     """Return the last part of a file name, bounded; "upload" where nothing is left."""
     last = name.replace("\\", "/").split("/")[-1]
-    return clean(last.strip(), NAME_CHARS) or "upload"
+    return clean(storable(last).strip(), NAME_CHARS) or "upload"
 
 
 def _boolean(text: str) -> bool:

@@ -24,6 +24,7 @@ from service.storage.objects import StoreUnavailable
 from service.storage.queue import NORMAL
 from service.storage.screening import Fault
 from service.telemetry.origin import originating
+from service.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def _attempt(act: Callable[..., Result], given: tuple[object, ...]) -> Result:
         if away(error):
             raise
         fault = explain(error)
-    return {"fault": {"code": fault.code, "message": fault.message}}
+    return {"fault": {"code": fault.code, "message": clean(fault.message)}}
 
 
 def away(error: Exception) -> bool:

@@ -21,10 +21,10 @@ from service.storage.screening import (
     new_screening,
     now,
     request_digest,
-    storable,
 )
 from service.storage.store import KeyReused, S, Store, note_accepted
 from service.storage.tables import BATCHES
+from service.text import storable
 
 B: Final = BATCHES.c
 BATCH_ID: Final = re.compile(r"bat_[0-9a-f]{24}")

@@ -16,7 +16,7 @@ from service.policy import Policy
 from service.report.report import OutcomeName
 from service.storage.datasets import Given, Link
 from service.storage.queue import NORMAL, Priority
-from service.text import clean
+from service.text import storable
 from trial.recipe import Recipe
 
 Status = Literal["queued", "running", "finished", "failed"]
@@ -134,11 +134,6 @@ def request_digest(order: Order, given: Given) -> str:
     else:
         said |= {"dataset": given.digest, "form": given.form}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def storable(text: str) -> str:
-    """Return text that every database takes: PostgreSQL refuses U+0000."""
-    return clean(text).replace("\x00", "\ufffd")
 
 
 def _recipe(plain: Mapping[str, Any]) -> Recipe:

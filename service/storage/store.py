@@ -41,12 +41,12 @@ from service.storage.screening import (
     request_digest,
     row_of,
     screening_of,
-    storable,
 )
 from service.storage.sealing import Seal
 from service.storage.stages import note_stage
 from service.storage.tables import SCREENINGS
 from service.storage.turn import Turn
+from service.text import storable
 
 OPEN: Final = ("queued", "running")
 S: Final = SCREENINGS.c

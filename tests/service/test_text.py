@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.text import clean, printable
+from service.text import clean, plain, printable, storable
 
 ANY = st.text(st.characters(categories=None) | st.characters(categories=["Cs", "Cc"]))
 
@@ -11,6 +11,12 @@ ANY = st.text(st.characters(categories=None) | st.characters(categories=["Cs", "
 def test_cleaned_text_is_valid_unicode_and_bounded(text: str, limit: int) -> None:
     assert len(clean(text, limit)) <= limit
     clean(text).encode("utf-8")
+
+
+@given(ANY)
+def test_what_is_stored_is_plain_and_plain_text_is_stored_as_it_is(text: str) -> None:
+    assert plain(storable(text))
+    assert (storable(text) == text) == plain(text)
 
 
 @given(ANY)

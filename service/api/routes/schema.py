@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from service.api.bodies import BatchIn, ScreeningIn
 from service.api.errors_http import Problem
-from service.api.openapi import answer, problem
+from service.api.openapi import INVALID, answer, problem
 from service.api.schemas import (
     BatchOut,
     FindingPage,
@@ -62,7 +62,7 @@ async def schemas() -> dict[str, list[str]]:
 @router.get(
     "/{name}",
     response_class=SchemaResponse,
-    responses={200: FOUND, 404: UNKNOWN},
+    responses={200: FOUND, 404: UNKNOWN, 422: INVALID},
 )
 async def schema(name: str) -> Response:
     """Return a schema; every report is valid against the one named `report`."""
