@@ -26,12 +26,20 @@ DEFAULTS: Final = Recipe()
 
 
 class Incoming(BaseModel):
-    """A request body: unknown keys are errors, and text that is not plain is.
+    """A request body: unknown keys, other types and text that is not plain are errors.
 
     Rows may hold any text: they go to the object store, and never to a database.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, strict=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_integer(cls, value: Any) -> Any:
+        """Take 3.0 for 3, as JSON Schema does; neither "3" nor true is a number."""
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
     @field_validator("*")
     @classmethod
@@ -48,7 +56,7 @@ class RecipeIn(Incoming):
     revision: str = Field(default="", max_length=100)
     lora_rank: int = Field(default=DEFAULTS.lora_rank, ge=1, le=256)
     lora_alpha: int = Field(default=DEFAULTS.lora_alpha, ge=1, le=1024)
-    targets: tuple[str, ...] = Field(default=(), max_length=20)
+    targets: tuple[str, ...] = Field(default=(), max_length=20, strict=False)
     epochs: int = Field(default=DEFAULTS.epochs, ge=1)
     learning_rate_multiplier: float = Field(
         default=DEFAULTS.learning_rate_multiplier, gt=0, le=100

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from anyio import to_thread
-from fastapi import Request
+from fastapi import Header, Request
+from pydantic import WithJsonSchema
 
 from service.api.bodies import DatasetIn, ScreeningIn, TreatmentIn
 from service.api.context import Context
@@ -30,6 +31,12 @@ from trial.recipe import Recipe
 MULTIPART: Final = "multipart/form-data"
 JSON: Final = "application/json"
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+IdempotencyKey = Annotated[
+    Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[!-~]{1,255}$"})]
+    | None,
+    Header(description="A request sent twice under one key counts once."),
+]
+"""The header as it is documented; `idempotency_key` reads and checks it."""
 
 
 async def submit(request: Request, here: Context, caller: Caller) -> Screening:

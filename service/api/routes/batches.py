@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin, Reader, Submitter
@@ -30,6 +30,7 @@ from service.api.openapi import (
 )
 from service.api.room import RoomLeft
 from service.api.schemas import BatchOut, BatchPage
+from service.api.submission import IdempotencyKey
 from service.caller import Caller
 from service.storage.batch import Batch
 
@@ -67,9 +68,7 @@ async def create_batch(
     here: Here,
     caller: Submitter,
     room: RoomLeft,
-    idempotency_key: Annotated[
-        str, Header(description="A request sent twice under one key counts once.")
-    ] = "",
+    idempotency_key: IdempotencyKey = None,
 ) -> JSONResponse:
     """Queue a screening of each of many datasets: of all, or of none.
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin, Reader, Submitter
@@ -31,7 +31,7 @@ from service.api.openapi import (
 )
 from service.api.room import RoomLeft
 from service.api.schemas import ScreeningOut, ScreeningPage
-from service.api.submission import submit
+from service.api.submission import IdempotencyKey, submit
 from service.storage.screening import Status
 
 router = APIRouter(prefix="/v1/screenings", tags=["screenings"])
@@ -66,9 +66,7 @@ async def create_screening(
     here: Here,
     caller: Submitter,
     room: RoomLeft,
-    idempotency_key: Annotated[
-        str, Header(description="A request sent twice under one key counts once.")
-    ] = "",
+    idempotency_key: IdempotencyKey = None,
 ) -> JSONResponse:
     """Queue the screening of an uploaded file, of rows given as JSON, or of a URL.
 

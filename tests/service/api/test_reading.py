@@ -1,6 +1,7 @@
 import pytest
 from pydantic import BaseModel
 
+from service.api.bodies import ScreeningIn
 from service.api.errors_http import Problem
 from service.api.reading import parse_json
 
@@ -21,3 +22,30 @@ def test_a_body_two_readers_could_read_differently_is_refused(body: bytes) -> No
     with pytest.raises(Problem) as caught:
         parse_json(body, Body)
     assert caught.value.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'"run_trial": 0',
+        b'"run_trial": "no"',
+        b'"recipe": {"mitigate": 1}',
+        b'"recipe": {"l2_weight": false}',
+        b'"recipe": {"epochs": true}',
+        b'"recipe": {"epochs": "3"}',
+        b'"recipe": {"epochs": 3.5}',
+        b'"recipe": {"batch_size": true}',
+    ],
+)
+def test_a_value_of_another_type_than_documented_is_refused(wrong: bytes) -> None:
+    with pytest.raises(Problem) as caught:
+        parse_json(b'{"rows": [1], ' + wrong + b"}", ScreeningIn)
+    assert (caught.value.status_code, caught.value.code) == (422, "invalid_request")
+
+
+def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
+    recipe = b'{"epochs": 3.0, "batch_size": 2.0, "l2_weight": 1, "targets": ["q"]}'
+    asked = parse_json(b'{"rows": [1.0], "recipe": ' + recipe + b"}", ScreeningIn)
+    assert (asked.recipe.epochs, asked.recipe.batch_size) == (3, 2)
+    assert (asked.recipe.l2_weight, asked.recipe.targets) == (1.0, ("q",))
+    assert isinstance(asked.rows[0], float)  # rows are kept as they are
