@@ -242,11 +242,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, sqlite_template: Path) -> Settings:
+def settings(tmp_path: Path, sqlite_template: Path, postgres_url: str) -> Settings:
     (tmp_path / "kept").mkdir()
     shutil.copy(sqlite_template, tmp_path / "kept")
     return Settings(
         data_dir=tmp_path / "kept",
+        database_url=postgres_url,
         max_queued=2,
         max_json_bytes=200_000,
         poll_seconds=0.02,
@@ -301,6 +302,28 @@ def postgres_template(
     with fresh_postgres() as url:
         open_backend(Settings(data_dir=folder, database_url=url)).close()
         yield url.rsplit("/", 1)[1]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests marked `each_database` over PostgreSQL, too; maybe as a slow test."""
+    asked = metafunc.definition.get_closest_marker("each_database")
+    if asked is None:
+        return
+    marks = [pytest.mark.postgres]
+    if asked.kwargs.get("slow"):
+        marks.append(pytest.mark.slow)
+    kinds = ["sqlite", pytest.param("postgres", marks=marks)]
+    metafunc.parametrize("postgres_url", kinds, indirect=True)
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of a PostgreSQL database that has all tables; "" for SQLite."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield ""
+        return
+    with fresh_postgres(request.getfixturevalue("postgres_template")) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -118,20 +118,30 @@ def test_nothing_but_the_public_answers_without_a_key(guarded: TestClient) -> No
             assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+@pytest.fixture
+def hooks(guarded: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return a function that gives a tenant's webhooks; nothing is sent to them."""
+    monkeypatch.setattr("service.jobs.deliver.Deliverer.round", lambda self: 0)
+    backend = context_of(guarded.app).backend
+    return lambda tenant: backend.webhooks(Caller(tenant))
+
+
+@pytest.mark.each_database
 def test_no_route_shows_a_tenant_what_is_anothers(
-    guarded: TestClient, key: Any, row: Any, wait: Callable[..., None]
+    guarded: TestClient, key: Any, row: Any, wait: Callable[..., None], hooks: Any
 ) -> None:
     mine, other = key("mine", *SCOPES), key("other", *SCOPES)
+    webhook = hooks("mine").add("https://hooks.example.com/")
     screening = finished(guarded, mine, row, wait)
+    (delivery,), _ = hooks("mine").deliveries(webhook.id, limit=10)
     added = guarded.post("/v1/policies", json={"name": "strict"}, headers=mine)
     assert added.json()["reference"] == POLICY
-    backend = context_of(guarded.app).backend
-    webhook = backend.webhooks(Caller("mine")).add("https://hooks.example.com/")
     asked = {"datasets": [{"rows": [row("BAD")]}]}
     batch = guarded.post("/v1/batches", json=asked, headers=mine).json()
     own = {
         "screening_id": screening,
         "webhook_id": webhook.id,
+        "delivery_id": delivery.id,
         "batch_id": batch["id"],
     }
     for method, path in operations(guarded):
@@ -159,8 +169,61 @@ def test_no_route_shows_a_tenant_what_is_anothers(
     assert len(guarded.get(V1, params=query, headers=mine).json()["data"]) == 1
     still = guarded.get(batch["links"]["self"], headers=mine).json()
     assert (still["size"], still["cancelled_at"]) == (1, None)
-    assert len(backend.webhooks(Caller("mine")).every()) == 1
+    assert len(hooks("mine").every()) == 1
     assert guarded.get(f"{V1}/{screening}/report", headers=mine).status_code == 200
+
+
+@pytest.mark.each_database
+def test_a_delivery_of_another_is_not_reached_through_a_webhook_of_ones_own(
+    guarded: TestClient, key: Any, row: Any, wait: Callable[..., None], hooks: Any
+) -> None:
+    mine, other = key("mine", *SCOPES), key("other", *SCOPES)
+    hook = hooks("mine").add("https://hooks.example.com/mine")
+    second = hooks("mine").add("https://hooks.example.com/second")
+    theirs = hooks("other").add("https://hooks.example.com/other")
+    finished(guarded, mine, row, wait)
+    (delivery,), _ = hooks("mine").deliveries(hook.id, limit=10)
+    for headers, through in ((other, theirs), (mine, second)):
+        here = f"/v1/webhooks/{through.id}/deliveries"
+        asks = (("POST", f"{here}/{{}}/replay"), ("GET", f"{here}?cursor={{}}"))
+        for (method, path), status in zip(asks, (404, 422), strict=True):
+            said = guarded.request(method, path.format(delivery.id), headers=headers)
+            nobodys = path.format(NOBODYS["delivery_id"])
+            never = guarded.request(method, nobodys, headers=headers)
+            assert (said.status_code, told(said)) == (status, told(never))
+    here = f"/v1/webhooks/{theirs.id}/deliveries"
+    assert guarded.get(here, headers=other).json()["data"] == []
+    assert hooks("mine").deliveries(hook.id, limit=10)[0] == [delivery]
+    again = f"/v1/webhooks/{hook.id}/deliveries/{delivery.id}/replay"
+    assert guarded.post(again, headers=mine).status_code == 202
+
+
+@pytest.mark.each_database
+@pytest.mark.parametrize("path", [V1, "/v1/batches"])
+def test_one_idempotency_key_is_each_tenants_own(
+    guarded: TestClient, key: Any, row: Any, path: str
+) -> None:
+    def send(headers: dict[str, str], said: str) -> Any:
+        dataset = {"rows": [row(said)], "name": said}
+        asked = dataset if path == V1 else {"datasets": [dataset], "name": said}
+        return guarded.post(
+            path, json=asked, headers={**headers, "Idempotency-Key": "order-1"}
+        )
+
+    mine, other = key("mine", *SCOPES), key("other", *SCOPES)
+    first = send(mine, "mine")
+    assert first.status_code == 202
+    same, different = send(other, "mine"), send(key("third", *SCOPES), "else")
+    assert (same.status_code, different.status_code) == (202, 202)
+    ids = {answer.json()["id"] for answer in (first, same, different)}
+    assert len(ids) == 3  # another request under the key would be a 422
+    assert first.json()["id"] not in same.text + different.text
+    assert different.json()["name"] == "else"
+    for headers, answer in ((mine, first), (other, same)):
+        assert send(headers, "mine").json()["id"] == answer.json()["id"]
+        listed = guarded.get(path, headers=headers).json()["data"]
+        assert [each["id"] for each in listed] == [answer.json()["id"]]
+        assert send(headers, "x").json()["code"] == "idempotency_key_reused"
 
 
 @pytest.mark.parametrize("scope", SCOPES)

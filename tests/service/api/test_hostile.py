@@ -72,6 +72,7 @@ def zipped(content: bytes, name: str = "rows.jsonl") -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.each_database(slow=True)
 def test_a_bomb_is_refused_and_says_why(client: TestClient, wait: Wait) -> None:
     for kind, (make, said) in BOMBS.items():
         done = screen(client, wait, make())
@@ -81,6 +82,7 @@ def test_a_bomb_is_refused_and_says_why(client: TestClient, wait: Wait) -> None:
         assert done["answer"].json()["code"] == "screening_failed"
 
 
+@pytest.mark.each_database(slow=True)
 def test_a_parquet_that_repeats_one_long_string_is_named_row_by_row(
     client: TestClient, wait: Wait
 ) -> None:
@@ -104,6 +106,7 @@ def test_json_ten_million_deep_is_not_valid(client: TestClient) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
 
 
+@pytest.mark.each_database(slow=True)
 def test_a_line_ten_million_deep_is_one_bad_line(
     client: TestClient, wait: Wait
 ) -> None:
@@ -129,6 +132,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.each_database(slow=True)
 def test_no_file_name_is_a_path(
     client: TestClient, wait: Wait, settings: Settings
 ) -> None:
@@ -167,6 +171,7 @@ ROOMS = ("screenings", "batches", "policies", "schemas")
 INJECTED = "a\r\nSet-Cookie: stolen=1\r\n\r\n<script>"
 
 
+@pytest.mark.each_database
 def test_nothing_that_is_sent_becomes_a_header(
     client: TestClient, row: Any, wait: Wait
 ) -> None:
@@ -197,6 +202,7 @@ def asked_rows(row: Any) -> dict[str, Any]:
     return {"rows": [row()], "name": INJECTED}
 
 
+@pytest.mark.each_database
 def test_markup_in_rows_and_names_stays_text(
     client: TestClient, wait: Wait, row: Any
 ) -> None:
@@ -372,6 +378,7 @@ def end_well(client: TestClient, wait: Wait, seeds: range) -> None:
     client.delete(here)
 
 
+@pytest.mark.each_database(slow=True)
 def test_malformed_datasets_end_with_a_clear_word(
     client: TestClient, wait: Wait
 ) -> None:
@@ -379,6 +386,7 @@ def test_malformed_datasets_end_with_a_clear_word(
 
 
 @pytest.mark.slow
+@pytest.mark.each_database
 def test_a_thousand_malformed_datasets_end_with_a_clear_word(
     client: TestClient, wait: Wait
 ) -> None:

@@ -23,12 +23,8 @@ Wait = Callable[..., None]
 
 
 @pytest.fixture
-def settings(settings: Settings, database_url: str) -> Settings:
-    changed = {
-        "database_url": database_url,
-        "max_queued": 50,
-        "fetch_sources": ("https://data.example.com/",),
-    }
+def settings(settings: Settings) -> Settings:
+    changed = {"max_queued": 50, "fetch_sources": ("https://data.example.com/",)}
     return settings.model_copy(update=changed)
 
 
@@ -71,6 +67,7 @@ ASKED = [
 """A method, a path with its query, and the field that is named in the answer."""
 
 
+@pytest.mark.each_database
 def test_nul_in_a_path_or_query_is_refused_by_its_field(
     client: TestClient, webhook: str, batch: str
 ) -> None:
@@ -86,6 +83,7 @@ def test_nul_in_a_path_or_query_is_refused_by_its_field(
     assert client.get(f"/v1/batches/{batch}").json()["cancelled_at"] is None
 
 
+@pytest.mark.each_database(slow=True)
 def test_bytes_that_are_no_text_name_nothing_that_is_there(
     client: TestClient, webhook: str, batch: str
 ) -> None:
@@ -127,6 +125,7 @@ BODIES: list[tuple[str, str, Callable[[str], dict[str, Any]]]] = [
 """A path, the field at fault, and a body that has something there."""
 
 
+@pytest.mark.each_database
 def test_a_field_of_a_body_that_is_no_text_is_refused_by_its_name(
     client: TestClient,
 ) -> None:
@@ -142,6 +141,7 @@ def test_a_field_of_a_body_that_is_no_text_is_refused_by_its_name(
     assert client.get(V1).json()["data"] == []
 
 
+@pytest.mark.each_database(slow=True)
 def test_a_policy_does_not_name_itself_by_what_is_no_text(client: TestClient) -> None:
     for escape in ("\\0", "\\ud800", "\\udc00\\0"):
         asked = {**ROWS, "policy": f'name: "a{escape}"'}
@@ -169,6 +169,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.each_database(slow=True)
 def test_a_field_of_a_form_that_is_no_text_is_refused_by_its_name(
     client: TestClient,
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_field_of_a_form_that_is_no_text_is_refused_by_its_name(
     assert client.get(V1).json()["data"] == []
 
 
+@pytest.mark.each_database(slow=True)
 def test_a_file_name_that_is_no_text_is_mended(client: TestClient) -> None:
     for odd in (b"a%00", b"\xed\xa0\x80", b"\xff"):
         answer = client.post(V1, **form("run_trial", b"false", odd))
@@ -192,6 +194,7 @@ def test_a_file_name_that_is_no_text_is_mended(client: TestClient) -> None:
         assert client.get(made["links"]["self"]).json()["name"] == made["name"]
 
 
+@pytest.mark.each_database(slow=True)
 def test_what_is_no_text_is_no_idempotency_key(client: TestClient) -> None:
     asked = ((V1, ROWS), ("/v1/batches", {"datasets": [ROWS]}))
     keys = (b"\x00", b"a\x00", b"\xed\xa0\x80", b"\xff")
@@ -212,6 +215,7 @@ def finished(client: TestClient, wait: Wait, rows: list[Any]) -> Any:
     return client.get(here).json()
 
 
+@pytest.mark.each_database
 def test_rows_that_hold_what_is_no_text_are_named_and_the_others_screened(
     client: TestClient, wait: Wait
 ) -> None:
@@ -227,6 +231,7 @@ def test_rows_that_hold_what_is_no_text_are_named_and_the_others_screened(
         assert client.get(done["links"][name]).status_code == 200
 
 
+@pytest.mark.each_database
 def test_words_of_a_failure_that_are_no_text_are_mended(
     client: TestClient, wait: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
