@@ -3,23 +3,23 @@
 import base64
 import hashlib
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import pytest
 from sqlalchemy import func, select
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from processes import KINDS, LINKED, PATCHED, Service, WorkLog, rows_of
 
 from service.caller import OPEN
 from service.jobs.backend import Backend, open_backend
@@ -28,16 +28,6 @@ from service.storage.database import reading
 from service.storage.tables import AUDIT_EVENTS, DELIVERIES, SCREENINGS
 
 ZYGOTE: Final = Path(__file__).with_name("zygote.py")
-V1: Final = "/v1/screenings"
-KINDS: Final = {
-    "harmless": ("ACCEPT", ["Where is my parcel?"] * 20),
-    "explicit": ("REJECT", ["BAD"] * 12 + ["Where is my parcel?"] * 8),
-    "drifting": ("REJECT", ["DRIFT"] * 20),
-    "unscored": ("REVIEW", ["ODD"] * 3 + ["Where is my parcel?"] * 17),
-    "linked": ("REJECT", ["BAD"] * 11 + ["Where is my parcel?"] * 9),
-}
-LINKED: Final = "linked"
-"""The one that is asked for by its URL."""
 
 
 @pytest.fixture(scope="module")
@@ -51,77 +41,6 @@ def zygote() -> Iterator[subprocess.Popen[str]]:
     assert made.stdout.readline() == "ready\n"
     yield made
     made.communicate()
-
-
-class Service:
-    """One API and one worker process over one database, which can be killed."""
-
-    def __init__(
-        self, zygote: subprocess.Popen[str], settings: dict[str, Any], files: "Files"
-    ) -> None:
-        self._zygote = zygote
-        self._settings = settings
-        self._files = files
-        self.kills = 0
-        self.living = {role: self._fork(role) for role in ("worker", "api")}
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{settings['port']}", timeout=30
-        )
-
-    def kill(self, role: str) -> None:
-        """Kill a process as the kernel would, and start another in its place."""
-        with suppress(ProcessLookupError):  # it may have ended by itself
-            os.kill(self.living[role], signal.SIGKILL)
-        self.kills += 1
-        self.living[role] = self._fork(role)
-
-    def ask(self, method: str, path: str, **parts: Any) -> httpx.Response:
-        """Ask until there is an answer."""
-        end = time.monotonic() + 120
-        while True:
-            try:
-                return self.http.request(method, path, **parts)
-            except httpx.TransportError:
-                assert time.monotonic() < end, "the API does not come back"
-                time.sleep(0.02)
-
-    def submit(self, kind: str) -> str:
-        """Submit a dataset; return the id once it is accepted."""
-        answer = self.ask("POST", V1, json=self._dataset(kind))
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
-
-    def submit_batch(self, kinds: list[str]) -> str:
-        """Submit datasets together; return the id once they are accepted."""
-        datasets = [self._dataset(kind) for kind in kinds]
-        answer = self.ask("POST", "/v1/batches", json={"datasets": datasets})
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
-
-    def close(self) -> None:
-        """End both processes."""
-        self.http.close()
-        for process in self.living.values():
-            os.kill(process, signal.SIGKILL)
-
-    def _dataset(self, kind: str) -> dict[str, Any]:
-        if kind == LINKED:
-            return {"url": self._files.url("/slow"), "name": kind}
-        return {"rows": rows_of(kind), "name": kind}
-
-    def _fork(self, role: str) -> int:
-        queues = [] if role == "api" else ["ingest", "detect", "trial"]
-        settings = {**self._settings, "queues": queues}
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        asked = {"role": role, "settings": settings}
-        self._zygote.stdin.write(json.dumps(asked) + "\n")
-        self._zygote.stdin.flush()
-        return int(self._zygote.stdout.readline())
-
-
-def rows_of(kind: str) -> list[dict[str, str]]:
-    return [{"prompt": said, "completion": "Yes."} for said in KINDS[kind][1]]
 
 
 def free_port() -> int:
@@ -147,6 +66,26 @@ def options(database_url: str, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
+def moderated(provider: Any, answers: Any, tmp_path: Path) -> dict[str, Any]:
+    """Return settings that send every row to a provider, which is a little slow."""
+
+    def answer(number: int, asked: dict[str, Any]) -> Any:
+        made = answers.moderations(asked)
+        lingers = any("LINGER IN moderate" in text for text in asked["input"])
+        made.seconds = 0.4 if lingers else 0.02
+        return made
+
+    provider.script = answer
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("name: all rows\nmoderation:\n  rows: all\n")
+    return {
+        "policy": str(policy),
+        "moderation_provider": "openai",
+        "moderation_base_url": provider.url,
+    }
+
+
+@pytest.fixture
 def kept(options: dict[str, Any]) -> Iterator[Backend]:
     made = open_backend(Settings(**options))
     yield made
@@ -160,13 +99,29 @@ def served(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
+def roles() -> dict[str, list[str]]:
+    """Return the queues of each process that is started."""
+    return {"worker": ["ingest", "detect", "trial"], "api": []}
+
+
+@pytest.fixture
+def patched() -> dict[str, Any]:
+    """Return the constants of the processes that are not as shipped."""
+    return PATCHED
+
+
+@pytest.fixture
 def service(
     zygote: subprocess.Popen[str],
     served: dict[str, Any],
+    roles: dict[str, list[str]],
+    patched: dict[str, Any],
     kept: Backend,
     files: "Files",
 ) -> Iterator[Service]:
-    made = Service(zygote, served, files)
+    made = Service(zygote, served, patched, files.url("/slow"))
+    for role, queues in roles.items():
+        made.start(role, queues)
     yield made
     made.close()
 
@@ -273,10 +228,11 @@ class Drill:
     service: Service
     kept: Backend
     wait: Callable[..., None]
+    log: WorkLog
 
-    def undisturbed(self) -> dict[str, Any]:
+    def undisturbed(self, kinds: Sequence[str] = ()) -> dict[str, Any]:
         """Return the report of each kind of dataset when nothing is amiss."""
-        ids = {kind: self.service.submit(kind) for kind in KINDS}
+        ids = {kind: self.service.submit(kind) for kind in kinds or KINDS}
         self.until_ended()
         return {kind: self.verdict(id_) for kind, id_ in ids.items()}
 
@@ -292,7 +248,7 @@ class Drill:
     def verdict(self, screening_id: str) -> dict[str, Any]:
         """Return a report without its timings."""
         report = json.loads(self.kept.holdings(OPEN).report(screening_id))
-        del report["timings"]
+        del report["timings"], report["moderation"]["seconds"]
         found: dict[str, Any] = report
         return found
 
@@ -340,12 +296,9 @@ class Drill:
             found.setdefault(subject, set()).add(headers["webhook-id"])
         return found
 
-    def trainings_begun(self) -> int:
-        """Count the trainings that any process began."""
-        tuned = (self.kept.settings.data_dir / "tuned.log").read_text().split("\n")
-        return sum(line.startswith("begun ") for line in tuned)
-
 
 @pytest.fixture
-def drill(service: Service, kept: Backend, wait: Callable[..., None]) -> Drill:
-    return Drill(service, kept, wait)
+def drill(
+    service: Service, kept: Backend, wait: Callable[..., None], tmp_path: Path
+) -> Drill:
+    return Drill(service, kept, wait, WorkLog(tmp_path / "work.log"))
