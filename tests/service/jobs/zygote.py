@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -35,6 +35,7 @@ from service.jobs.ingest import Ingest
 from service.jobs.steps import Steps
 from service.models import Models
 from service.policy import DetectorLimits
+from service.report.report import Report
 from service.settings import Settings
 from service.storage.datasets import Datasets
 from service.telemetry.origin import origin
@@ -46,7 +47,7 @@ SECONDS = float(os.environ.get("TEST_STEP_SECONDS", "0.03"))
 TUNE_STEPS = 8
 LINGER = "LINGER IN "
 """Rows that say so, and then a stage, hold that stage up."""
-LINGER_SECONDS = 0.4
+LINGER_SECONDS = 0.6
 FATAL = "FATAL"
 """A row that says so ends the process that scores it."""
 
@@ -83,6 +84,16 @@ class Log:
         os.close(file)
 
 
+def says(word: str, examples: Iterable[Example]) -> bool:
+    """Whether a row has that word."""
+    return any(word.encode() in each.canonical() for each in examples)
+
+
+def linger(stage: str, examples: Iterable[Example], seconds: float = SECONDS) -> None:
+    """Take a while, longer where rows say so."""
+    time.sleep(LINGER_SECONDS if says(LINGER + stage, examples) else seconds)
+
+
 class SlowQuietDetector(QuietDetector):
     """A detector that takes a while."""
 
@@ -106,11 +117,9 @@ class SlowMarkDetector(MarkDetector):
 
     def score_alone(self, examples: Sequence[Example]) -> Scores:
         with self._log.at(f"{self.name} {examples[0].origin.line}"):
-            text = b" ".join(each.canonical() for each in examples).decode()
-            if FATAL in text:
+            if says(FATAL, examples):
                 os.kill(os.getpid(), signal.SIGKILL)
-            lingers = LINGER + self.name in text
-            time.sleep(LINGER_SECONDS if lingers else SECONDS / 2)
+            linger(self.name, examples, SECONDS / 2)
             return super().score_alone(examples)
 
 
@@ -130,12 +139,11 @@ class SlowRunner(FakeRunner):
         memory: Memory = FORGETFUL,
         **rest: Any,
     ) -> Trial:
-        lingers = any((LINGER + "tune").encode() in row.canonical() for row in dataset)
         before = json.loads(memory.get("state") or b'{"step": 0, "weights": ""}')
         step, weights = before["step"], before["weights"]
         while step < TUNE_STEPS:
             with self._log.at(f"tune {step}"):
-                time.sleep(LINGER_SECONDS if lingers else SECONDS)
+                linger("tune", dataset)
                 weights = hashlib.sha256(f"{weights} {step}".encode()).hexdigest()
                 step += 1
                 state = {"step": step, "weights": weights}
@@ -156,20 +164,25 @@ class NoCache:
         pass
 
 
-def slowed(act: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that takes a while longer."""
+def read(self: Datasets, digest: str, **how: Any) -> Dataset:
+    """Read a dataset, and take a while."""
+    time.sleep(SECONDS)
+    return READ(self, digest, **how)
 
-    def slow(*given: Any, **named: Any) -> Any:
-        time.sleep(SECONDS)
-        return act(*given, **named)
 
-    return slow
+def compose(dataset: Dataset, *rest: Any) -> Report:
+    """Compose a report, and take a while."""
+    linger("report", dataset)
+    return COMPOSE(dataset, *rest)
+
+
+READ, COMPOSE = Datasets.read, steps.compose_report
 
 
 def prepare(log: Log, patched: Mapping[str, object]) -> None:
     """Have this process note its steps, take a while over each, and as was asked."""
-    Datasets.read = slowed(Datasets.read)  # type: ignore[method-assign]
-    steps.compose_report = slowed(steps.compose_report)
+    Datasets.read = read  # type: ignore[method-assign, assignment]
+    steps.compose_report = compose
     Ingest.fetch = log.noted(Ingest.fetch, "fetch")  # type: ignore[method-assign]
     Steps.ingest = log.noted(Steps.ingest, "read")  # type: ignore[method-assign]
     Steps.moderate = log.noted(Steps.moderate, "moderate")  # type: ignore[method-assign]
