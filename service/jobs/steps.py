@@ -287,12 +287,13 @@ class Steps:
             return
         self._told = (stage, time.monotonic())
         try:
-            listed = self._has.store.move(self._id, stage, done, total)
+            if self._has.store.move(self._id, stage, done, total):
+                return
+            self._clear_if_deleted()  # a trial kept something since, it may be
         except DBAPIError:  # the database is away: no reason to throw work away
             log.warning("screening %s: progress could not be noted", self._id)
             return
-        if not listed:
-            raise Gone
+        raise Gone
 
     def fail(self, fault: Fault) -> dict[str, object]:
         """End the screening as failed; what was made of it is of no use any more."""
