@@ -72,7 +72,7 @@ def moderated(provider: Any, answers: Any, tmp_path: Path) -> dict[str, Any]:
     def answer(number: int, asked: dict[str, Any]) -> Any:
         made = answers.moderations(asked)
         lingers = any("LINGER IN moderate" in text for text in asked["input"])
-        made.seconds = 0.6 if lingers else 0.02
+        made.seconds = 0.4 if lingers else 0.02
         return made
 
     provider.script = answer

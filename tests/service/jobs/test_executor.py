@@ -31,6 +31,7 @@ EVERY = ["ingest", "detect", "trial"]
 API = {"api": []}
 ONE = {"one": EVERY, **API}
 ROWS = ["Where is my parcel?"] * 20
+LEASE = 1.5
 MARK = "wy9tq4 a word of a row"
 
 
@@ -51,7 +52,7 @@ def options(
     options: dict[str, Any], moderated: dict[str, Any], limit: float, moderation: bool
 ) -> dict[str, Any]:
     out = moderated if moderation else {}
-    return {**options, **out, "timeout_seconds": limit}
+    return {**options, **out, "lease_seconds": LEASE, "timeout_seconds": limit}
 
 
 def rows(said: str, count: int = 20) -> list[str]:
@@ -152,11 +153,11 @@ def test_work_of_another_host_is_taken_over_when_it_falls_silent_and_not_before(
     id_ = claimed(kept, elsewhere)
     with beating(elsewhere):
         drill.service.start("one", EVERY)
-        time.sleep(2.5)  # over two leases, and several looks for the dead
+        time.sleep(2 * LEASE)  # several looks for the dead
         assert drill.log.lines() == []
     silent = time.monotonic()
     drill.until_ended()
-    assert time.monotonic() - silent > 0.5
+    assert time.monotonic() - silent > LEASE / 2
     assert drill.verdict(id_)["decision"]["outcome"] == "ACCEPT"
     assert {pid for pid, _ in begun(drill, id_)} == {drill.service.living["one"]}
 

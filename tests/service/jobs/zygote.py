@@ -47,7 +47,7 @@ SECONDS = float(os.environ.get("TEST_STEP_SECONDS", "0.03"))
 TUNE_STEPS = 8
 LINGER = "LINGER IN "
 """Rows that say so, and then a stage, hold that stage up."""
-LINGER_SECONDS = 0.6
+LINGER_SECONDS = 0.4
 FATAL = "FATAL"
 """A row that says so ends the process that scores it."""
 
@@ -89,9 +89,14 @@ def says(word: str, examples: Iterable[Example]) -> bool:
     return any(word.encode() in each.canonical() for each in examples)
 
 
-def linger(stage: str, examples: Iterable[Example], seconds: float = SECONDS) -> None:
-    """Take a while, longer where rows say so."""
-    time.sleep(LINGER_SECONDS if says(LINGER + stage, examples) else seconds)
+def linger(
+    stage: str,
+    examples: Iterable[Example],
+    seconds: float = SECONDS,
+    longer: float = LINGER_SECONDS,
+) -> None:
+    """Take a while, a longer one where rows say so."""
+    time.sleep(longer if says(LINGER + stage, examples) else seconds)
 
 
 class SlowQuietDetector(QuietDetector):
@@ -172,7 +177,7 @@ def read(self: Datasets, digest: str, **how: Any) -> Dataset:
 
 def compose(dataset: Dataset, *rest: Any) -> Report:
     """Compose a report, and take a while."""
-    linger("report", dataset)
+    linger("report", dataset, longer=4 * LINGER_SECONDS)
     return COMPOSE(dataset, *rest)
 
 
