@@ -1,7 +1,8 @@
 """Processes of the service die by kill -9 in every stage; no screening does.
 
-A moment is drawn within a stage: some screening is waited for to be in it, and the
-process that is at work on it dies a random while later, now and then with the API.
+A moment is drawn within a stage: some screening is waited for to be at one of its items
+of work, and the process at work on it dies a random while later, now and then with the
+API.
 """
 
 import logging
@@ -25,16 +26,19 @@ V1 = "/v1/screenings"
 ALONE = ("explicit_harm", "identity_shift")
 """Detectors that score their rows chunk by chunk."""
 
-MOMENTS = {
-    "upload": 0.02,
-    "fetch": 0.2,
-    "read": 0.03,
-    **{name: 0.05 if name in ALONE else 0.03 for name in DetectorLimits.model_fields},
-    "moderate": 0.1,
-    "tune": 0.25,
-    "report": 0.03,
+STAGES = {
+    "upload": 1,
+    "fetch": 1,
+    "read": 1,
+    **{name: 3 if name in ALONE else 1 for name in DetectorLimits.model_fields},
+    "moderate": 5,
+    "tune": 8,
+    "report": 1,
 }
-"""Stages, each with the seconds that it about takes."""
+"""Each with its items of work: chunks, batches, steps of the training."""
+
+ITEM_SECONDS = 0.03
+FETCH_SECONDS = 0.2
 
 WITH_API = 0.25
 """Of so many kills the API is another victim."""
@@ -63,6 +67,7 @@ class Killer:
 
     drill: Any
     chance: random.Random
+    first: int = 0
     strikes: int = 0
     accepted: dict[str, str] = field(default_factory=dict)
     hit: Counter[str] = field(default_factory=Counter)
@@ -77,23 +82,39 @@ class Killer:
             self.cut_upload()
             self.submit(FILE)
             return
-        self.submit("linked" if stage == "fetch" else self.chance.choice(kinds))
-        role = self.await_stage(stage)
-        time.sleep(self.chance.uniform(0, MOMENTS[stage]))
+        role = ""
+        while not role:
+            self.submit("linked" if stage == "fetch" else self.chance.choice(kinds))
+            first = min(self.first, STAGES[stage] - 1)
+            role = self.await_stage(stage, self.chance.randrange(first, STAGES[stage]))
+        seconds = FETCH_SECONDS if stage == "fetch" else ITEM_SECONDS
+        time.sleep(self.chance.uniform(0, seconds))
         left = self.drill.log.open(self.drill.service.kill(role))
         self.hit.update({line.stage for line in left})
         if self.chance.random() < WITH_API:
             self.drill.service.kill("api")
 
-    def await_stage(self, stage: str) -> str:
-        """Return who is at work in a stage, once somebody is."""
-        end = time.monotonic() + 60
+    def await_stage(self, stage: str, item: int = 0) -> str:
+        """Return who is at work in a stage, at that item or behind it.
+
+        "" where all is over and nobody was seen there.
+        """
+        look = 0.0
         while True:
             for role, pid in self.drill.service.living.items():
-                if stage in (line.stage for line in self.drill.log.open(pid)):
-                    return str(role)
-            assert time.monotonic() < end, f"nobody comes to {stage}"
+                for line in self.drill.log.open(pid):
+                    if line.stage == stage and self.begun(line) > item:
+                        return str(role)
+            if time.monotonic() > look:
+                look = time.monotonic() + 0.5
+                if not self.drill.kept.store.open_screenings():
+                    return ""
             time.sleep(0.003)
+
+    def begun(self, line: Any) -> int:
+        """Count the items of a stage that a screening has come to."""
+        items = self.drill.log.items(line.screening)
+        return sum(item.split()[0] == line.stage for item in items)
 
     def cut_upload(self) -> None:
         """Kill the API while a form arrives."""
@@ -104,7 +125,7 @@ class Killer:
         def form() -> Iterator[bytes]:
             yield CUT + b'name="file"; filename="cut.jsonl"\r\n\r\n{"prompt": "Wh'
             self.drill.wait(lambda: set(objects.keys("incoming")) - before, 20)
-            time.sleep(self.chance.uniform(0, MOMENTS["upload"]))
+            time.sleep(self.chance.uniform(0, ITEM_SECONDS))
             self.drill.service.kill("api")
             self.hit["upload"] += 1
             yield b'ere?", "completion": "There."}\r\n--cut--\r\n'
@@ -172,14 +193,17 @@ def survive(
     kills: int,
     stages: list[str],
     kinds: list[str],
-    seed: int,
+    first: int,
 ) -> Killer:
-    """Kill so often, and on until each of the stages was hit."""
+    """Kill so often, and on until each of the stages was hit.
+
+    Of a stage the `first` items are let pass, where it has so many.
+    """
     drill.kept.webhooks(OPEN).add(receiver.url)
     expected = drill.undisturbed(kinds)
     assert_telling(expected)
     batch = drill.service.submit_batch([kind for kind in expected if kind != FILE])
-    killer = Killer(drill, random.Random(seed))
+    killer = Killer(drill, random.Random(7), first)
     while killer.strikes < kills or not all(killer.hit[each] for each in stages):
         assert killer.strikes < 2 * kills, f"hit: {killer.hit}"
         killer.strike(killer.next_stage(stages), list(expected))
@@ -197,8 +221,8 @@ def survive(
 def test_screenings_survive_kills(drill: Any, receiver: Any) -> None:
     stages = ["upload", "explicit_harm", "moderate", "tune"]
     kinds = ["explicit", "linked", FILE]
-    survive(drill, receiver, 4, stages, kinds, seed=1)
-    assert set(reruns(drill)) <= set(MOMENTS)
+    survive(drill, receiver, 4, stages, kinds, first=1)
+    assert set(reruns(drill)) <= set(STAGES)
 
 
 @pytest.mark.slow
@@ -206,7 +230,7 @@ def test_screenings_survive_fifty_kills_in_every_stage(
     drill: Any, receiver: Any
 ) -> None:
     began = time.monotonic()
-    killer = survive(drill, receiver, 50, list(MOMENTS), [], seed=7)
+    killer = survive(drill, receiver, 50, list(STAGES), [], first=0)
     again = reruns(drill)
     log.info(
         "%d moments, %d processes killed, %d screenings, %.0f s; hit: %s; again: %s",
@@ -234,7 +258,7 @@ def test_screenings_survive_fifty_kills_in_every_stage(
 def test_a_peer_goes_on_with_what_a_killed_worker_left(drill: Any) -> None:
     calm = drill.service.submit("harmless")
     drill.until_ended()
-    killer, service = Killer(drill, random.Random(3)), drill.service
+    killer, service = Killer(drill, random.Random(7)), drill.service
     api = service.living["api"]
     struck = service.submit("harmless")
     for stage in ("identity_shift", "tune"):
