@@ -48,6 +48,13 @@ sent to it would wait for minutes to hours.
 """
 
 
+IDLE_SECONDS: Final = 120
+"""After so long without a word within a transaction PostgreSQL gives a connection up.
+
+A process that is frozen in one, or its machine, would keep its locks from all others.
+"""
+
+
 def database_url(url: str, folder: Path) -> URL:
     """Return the URL to connect to; "" is a file of the folder, which is made.
 
@@ -78,9 +85,11 @@ def connect(url: URL) -> Engine:
     """Return an engine for the URL; nothing is opened yet."""
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(
+            engine = create_engine(
                 url, pool_pre_ping=True, pool_size=10, hide_parameters=True
             )
+            event.listen(engine, "connect", _prepare_postgres)
+            return engine
     except (ImportError, NoSuchModuleError) as error:
         said = "PostgreSQL needs its driver: pip install 'tunegate[postgres]'"
         raise InputError(said) from error
@@ -93,6 +102,12 @@ def connect(url: URL) -> Engine:
 def reading(engine: Engine) -> Engine:
     """Return the engine for reads: no transaction, so on SQLite no lock is taken."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _prepare_postgres(connection: Any, record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:

@@ -22,11 +22,12 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from detectors.errors import InputError
 from service.caller import OPEN
 from service.jobs.backend import Backend
+from service.jobs.workflow import away
 from service.policy import Policy
 from service.storage import audit, database
 from service.storage.database import (
@@ -211,3 +212,21 @@ def test_postgres_without_its_driver_says_what_to_install(
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(InputError, match=r"tunegate\[postgres\]"):
         connect(database_url("postgres://u@h/d", tmp_path))
+
+
+def test_a_process_that_is_frozen_in_a_transaction_loses_its_locks(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.dialect.name != "postgresql":
+        pytest.skip("a lock of SQLite is held by its process alone")
+    migrate(engine)
+    monkeypatch.setattr(database, "IDLE_SECONDS", 1)
+    frozen = connect(engine.url)
+    stuck = frozen.connect()
+    stuck.exec_driver_sql("LOCK TABLE screenings")
+    with engine.begin() as other:  # waits until the server has given it up
+        other.exec_driver_sql("LOCK TABLE screenings")
+    with pytest.raises(DBAPIError) as caught:
+        stuck.exec_driver_sql("SELECT 1")
+    assert away(caught.value)  # so that the step is tried again
+    frozen.dispose()
