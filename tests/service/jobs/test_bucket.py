@@ -10,6 +10,8 @@ import pytest
 V1 = "/v1/screenings"
 AWAY_SECONDS = 3.0
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def found(s3: Any) -> None:

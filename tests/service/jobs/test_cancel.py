@@ -14,6 +14,8 @@ STAGES = pytest.mark.parametrize(
     ("stage", "count"), [("explicit_harm", 120), ("moderate", 80), ("tune", 8)]
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def options(options: dict[str, Any], moderated: dict[str, Any]) -> dict[str, Any]:

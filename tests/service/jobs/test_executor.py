@@ -146,6 +146,7 @@ def test_one_of_another_host_is_dead_once_it_is_silent_for_the_lease(
     assert patient.dead() == [elsewhere.id]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roles", [{}])
 def test_work_of_another_host_is_taken_over_when_it_falls_silent_and_not_before(
     drill: Any, kept: Backend, elsewhere: Executor
@@ -190,6 +191,7 @@ def locked(kept: Backend) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roles", [ONE])
 @pytest.mark.parametrize("stage", ["tune", "report"])
 def test_one_that_was_taken_for_dead_and_comes_back_adds_no_second_result(
@@ -216,6 +218,7 @@ def test_one_that_was_taken_for_dead_and_comes_back_adds_no_second_result(
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roles", [ONE])
 @pytest.mark.parametrize(
     "patched",
@@ -242,6 +245,7 @@ def test_what_ends_its_process_again_and_again_fails_as_worker_lost(
     assert screening(service, other)["outcome"] == "ACCEPT"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roles", [ONE])
 @pytest.mark.parametrize("limit", [3.0])
 @pytest.mark.parametrize(("stage", "count"), [("explicit_harm", 80), ("tune", 4)])

@@ -148,7 +148,7 @@ class SlowRunner(FakeRunner):
         step, weights = before["step"], before["weights"]
         while step < TUNE_STEPS:
             with self._log.at(f"tune {step}"):
-                linger("tune", dataset)
+                linger("tune", dataset, longer=2 * LINGER_SECONDS)
                 weights = hashlib.sha256(f"{weights} {step}".encode()).hexdigest()
                 step += 1
                 state = {"step": step, "weights": weights}
