@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,6 +23,7 @@ from safetensors.torch import load
 from detectors.embedding import (
     BUILTIN_SHA256,
     SURROGATES,
+    bf16_where,
     builtin_directory,
     length_batches,
     padded,
@@ -116,9 +117,7 @@ class CrossEncoder:
             return np.asarray(self._output(pooled).cpu().numpy(), np.float32)
 
     def _precision(self) -> AbstractContextManager[object]:
-        if not self._bf16:
-            return nullcontext()
-        return torch.autocast(self._device.type, torch.bfloat16)
+        return bf16_where(self._device, self._bf16)
 
 
 def _key(one: str, other: str) -> bytes:

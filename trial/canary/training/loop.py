@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch.nn import functional
 
-from trial.canary.training.labeller import autocast
+from detectors.embedding import bf16_where
 
 BATCH_TOKENS: Final = 4096
 BATCH_ROWS: Final = 96
@@ -102,7 +102,7 @@ def losses_of(
     are none, and binary cross-entropy of the probability of the refusal's opening token
     at the first reply position.
     """
-    with autocast():
+    with bf16_where(torch.device("cpu")):
         states = model.bert(input_ids=batch.ids, use_cache=False).last_hidden_state
         wanted = batch.labels != -100
         learnt = model.cls(states[wanted]).float()
