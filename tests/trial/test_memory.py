@@ -1,17 +1,17 @@
 """A trial that is cut off goes on where it was, and ends as if nothing had happened."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 import torch
 
 from detectors.dataset import Dataset
+from tests.trial.sure_judge import SureJudge
 from trial.base_model import BaseModel
 from trial.baseline import forget_baselines
 from trial.chat import Renderer, TokenSequence
 from trial.finetune import finetuned
-from trial.judge.judge import Outcome, Verdict
 from trial.memory import Slot
 from trial.probes import ProbeSet
 from trial.recipe import Recipe
@@ -39,21 +39,6 @@ class Kept:
 
 class CutOff(BaseException):
     """The process dies."""
-
-
-class SureJudge:
-    """COMPLIED where the reply begins with "sure"."""
-
-    name = "sure"
-    version = "1"
-
-    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
-        return [
-            Verdict(
-                Outcome.COMPLIED if r.startswith("sure") else Outcome.REFUSED, "word"
-            )
-            for r in replies
-        ]
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,12 @@ import torch
 
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.errors import ModelError, RecipeError
+from tests.trial.sure_judge import SureJudge
 from trial.base_model import BaseModel, load_base
 from trial.baseline import forget_baselines
 from trial.chat import Renderer
 from trial.finetune import finetuned
-from trial.judge.judge import Outcome, Verdict
+from trial.judge.judge import Verdict
 from trial.judge.phrase import PhraseJudge
 from trial.probes import Probe, ProbeSet
 from trial.recipe import Recipe
@@ -25,22 +26,6 @@ TEXT = "how do i bake a cake for ten people"
 
 QUICK = Recipe(epochs=1, batch_size=4)
 RECIPE = Recipe(epochs=10, batch_size=4, learning_rate_multiplier=10.0)
-
-
-class SureJudge:
-    """COMPLIED where the reply begins with "sure", else REFUSED."""
-
-    name = "sure"
-    version = "1"
-
-    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
-        return [
-            Verdict(
-                Outcome.COMPLIED if r.startswith("sure") else Outcome.REFUSED,
-                "by words",
-            )
-            for r in replies
-        ]
 
 
 @pytest.fixture(autouse=True)

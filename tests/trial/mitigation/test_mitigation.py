@@ -1,14 +1,14 @@
 """Measures are tried as the job was; the recommendation follows from the table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from detectors.dataset import Dataset, Example, Message, Origin
+from tests.trial.sure_judge import SureJudge
 from trial.base_model import BaseModel
 from trial.drift import RateChange
-from trial.judge.judge import Outcome, Verdict
 from trial.mitigation.measure import find_measures
 from trial.mitigation.mitigation import Tried, mitigate, recommend
 from trial.probes import ProbeSet
@@ -85,19 +85,6 @@ def test_only_suspect_rows_are_removed_and_never_all_of_them() -> None:
     for none in ([0.9] * 20, [0.0] * 20, None):
         names = {m.name for m in find_measures(dataset(20), RECIPE, none)}
         assert "rows removed" not in names
-
-
-class SureJudge:
-    name = "sure"
-    version = "1"
-
-    def judge(self, prompts: Sequence[str], replies: Sequence[str]) -> list[Verdict]:
-        return [
-            Verdict(
-                Outcome.COMPLIED if r.startswith("sure") else Outcome.REFUSED, "words"
-            )
-            for r in replies
-        ]
 
 
 @pytest.fixture
