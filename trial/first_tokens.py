@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trial.base_model import BaseModel
 from trial.openings import Ids, Openings
+from trial.prefix import lay_out, pad, positions
 from trial.statistics.mean import MeanChange, mean_change, mean_interval
 
 KL_TOKENS: Final = 8
@@ -107,22 +108,17 @@ def _read(
     model: PeftModel, base: BaseModel, rows: Sequence[Asked], openings: Openings
 ) -> _Reading:
     """Run the prompts once, then each stem and the replies from their cache."""
-    ids, mask = _pad([r.prompt for r in rows], base, left=True)
-    out: Any = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=_positions(mask),
-        use_cache=True,
-    )
+    prompts = lay_out(base, model, [r.prompt for r in rows])
+    out: Any = model(**prompts.inputs)
     first = out.logits[:, -1].float().log_softmax(-1)
 
     def follow(then: Tensor, seen: Tensor) -> Tensor:
         """Log-probabilities after each of `then` (rows, tokens), where `seen` is 1."""
-        whole = torch.cat([mask, seen], dim=1)
+        whole = torch.cat([prompts.mask, seen], dim=1)
         more: Any = model(
             input_ids=then,
             attention_mask=whole,
-            position_ids=_positions(whole)[:, -then.shape[1] :],
+            position_ids=positions(whole)[:, -then.shape[1] :],
             past_key_values=copy.deepcopy(out.past_key_values),
             use_cache=True,
         )
@@ -131,14 +127,14 @@ def _read(
 
     after: dict[Ids, Tensor] = {(): first}
     for stem in openings.stems:
-        then = torch.tensor(stem, device=ids.device).expand(len(rows), -1)
+        then = torch.tensor(stem, device=base.device).expand(len(rows), -1)
         found = follow(then, torch.ones_like(then))
         for k in range(len(stem)):
             after[stem[: k + 1]] = found[:, k]
     replies = [r.reply[: KL_TOKENS - 1] for r in rows]
     kept = first[:, None]
     if any(replies):
-        then, seen = _pad(replies, base, left=False)
+        then, seen = pad(replies, base, left=False)
         kept = torch.cat([kept, follow(then, seen)], dim=1)
     odds = _chance(openings.refusing, after) - _chance(openings.complying, after)
     return _Reading([float(v) for v in odds], kept)
@@ -161,19 +157,3 @@ def _divergences(off: _Reading, on: _Reading, rows: Sequence[Asked]) -> list[flo
         float(nats[k, : max(1, min(len(row.reply), KL_TOKENS))].mean())
         for k, row in enumerate(rows)
     ]
-
-
-def _pad(texts: Sequence[Ids], base: BaseModel, *, left: bool) -> tuple[Tensor, Tensor]:
-    """Ids and mask (rows, tokens), padded on one side."""
-    width = max(len(t) for t in texts)
-    ids = torch.full((len(texts), width), int(base.tokenizer.pad_token_id or 0))
-    mask = torch.zeros_like(ids)
-    for row, text in enumerate(texts):
-        part = slice(width - len(text), width) if left else slice(0, len(text))
-        ids[row, part] = torch.tensor(text, dtype=torch.long)
-        mask[row, part] = 1
-    return ids.to(base.device), mask.to(base.device)
-
-
-def _positions(mask: Tensor) -> Tensor:
-    return (mask.cumsum(-1) - 1).clamp(min=0)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trial.base_model import BaseModel
 from trial.openings import Ids
+from trial.prefix import lay_out
 from trial.statistics.mean import MeanChange, mean_change
 
 BATCH_PROMPTS: Final = 32
@@ -75,18 +76,8 @@ def last_states(model: PeftModel, base: BaseModel, prompts: Sequence[Ids]) -> Te
     found: list[Tensor | None] = [None] * len(prompts)
     for start in range(0, len(order), BATCH_PROMPTS):
         rows = order[start : start + BATCH_PROMPTS]
-        width = max(len(prompts[n]) for n in rows)
-        ids = torch.full((len(rows), width), int(base.tokenizer.pad_token_id or 0))
-        mask = torch.zeros_like(ids)
-        for k, n in enumerate(rows):
-            ids[k, width - len(prompts[n]) :] = torch.tensor(prompts[n])
-            mask[k, width - len(prompts[n]) :] = 1
-        out: Any = model(
-            input_ids=ids.to(base.device),
-            attention_mask=mask.to(base.device),
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0).to(base.device),
-            output_hidden_states=True,
-        )
+        asked = lay_out(base, model, [prompts[n] for n in rows])
+        out: Any = model(**asked.inputs, output_hidden_states=True)
         states = torch.stack([layer[:, -1].float() for layer in out.hidden_states])
         for k, n in enumerate(rows):
             found[n] = states[:, k]

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import torch
 from peft import PeftModel
-from torch import Tensor
 from transformers import GenerationConfig
 
 from detectors.errors import TrialError
 from trial.base_model import BaseModel
+from trial.prefix import lay_out, positions
 
 NEW_TOKENS: Final = 32
 BATCH_SIZE: Final = 128
@@ -31,8 +31,9 @@ def generate_replies(
     """One greedy reply per prompt (token ids), in order, special tokens removed.
 
     `model` is the adapted model, None the base as it stands. Prompts are batched by
-    length and padded on the left; positions count from the first real token, so that a
-    reply does not depend on its neighbours (up to rounding). Stops at end of sequence.
+    length and padded on the left, and what a batch's prompts begin with in common is
+    run once; positions count from the first real token, so that a reply does not depend
+    on its neighbours (up to rounding). Stops at end of sequence.
     Raises TrialError where a prompt leaves no room for a reply.
     """
     longest = max((len(p) for p in prompts), default=0)
@@ -64,16 +65,17 @@ def _reply_batch(
     max_new_tokens: int,
 ) -> list[str]:
     """Reply in stages; rows whose reply has ended take no part in the next one."""
-    ids, mask = _left_padded(prompts, base)
+    asked = lay_out(base, speaker, prompts)
+    ids, mask, cache = asked.ids, asked.mask, asked.cache
     stops = torch.tensor(_stops(base), device=base.device)
     said: list[list[int]] = [[] for _ in prompts]
-    going, cache, left = list(range(len(prompts))), None, max_new_tokens
+    going, left = list(range(len(prompts))), max_new_tokens
     while going and left:
         stage = min(STAGE_TOKENS, left)
         out = speaker.generate(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+            position_ids=positions(mask),
             past_key_values=cache,
             generation_config=_greedy(base, stage),
         )
@@ -87,19 +89,6 @@ def _reply_batch(
         if going and left:
             cache.reorder_cache(kept)
     return [text.strip() for text in _decoded(base, said)]
-
-
-def _left_padded(
-    prompts: Sequence[Sequence[int]], base: BaseModel
-) -> tuple[Tensor, Tensor]:
-    """Ids and mask (rows, longest prompt) on the model's device."""
-    width = max(len(p) for p in prompts)
-    ids = torch.full((len(prompts), width), int(base.tokenizer.pad_token_id or 0))
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    return ids.to(base.device), mask.to(base.device)
 
 
 def _decoded(base: BaseModel, said: list[list[int]]) -> list[str]:

@@ -12,7 +12,7 @@ from trial.base_model import BaseModel
 from trial.batch import IGNORED, pad
 from trial.chat import TokenSequence
 
-PROOF_SEQUENCES: Final = 64
+PROOF_SEQUENCES: Final = 32
 """Training sequences the proof is measured on; of more, a seeded choice."""
 
 MIN_LOGIT_CHANGE: Final = 1e-4

@@ -106,6 +106,24 @@ def test_replies_do_not_depend_on_their_neighbours(model: BaseModel) -> None:
     assert together == alone
 
 
+def test_a_system_prompt_that_is_run_once_leaves_replies_as_they_are(
+    model: BaseModel,
+) -> None:
+    renderer = Renderer(model.tokenizer)
+    system = Message("system", "you are a helpful assistant who speaks of tools")
+    prompts = [renderer.prompt_ids([system, Message("user", text)]) for text in ASKED]
+    passes: list[int] = []  # tokens in each
+    hook = model.model.get_input_embeddings().register_forward_hook(
+        lambda _, given, __: passes.append(given[0].numel())
+    )
+    together = generate_replies(model, prompts, max_new_tokens=10)
+    hook.remove()
+    alone = [generate_replies(model, [p], max_new_tokens=10)[0] for p in prompts]
+    assert together == alone
+    forgets = FAMILIES[model.model.config.model_type].get("sliding_window") == 8
+    assert (passes[0] < len(prompts[0])) != forgets  # such a window is run for each
+
+
 class FirstLetter:
     """COMPLIED where the reply begins with "s", REFUSED with another, else UNCLEAR."""
 

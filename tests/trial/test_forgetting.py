@@ -64,8 +64,9 @@ def test_a_tune_moves_states_and_weights(base: BaseModel, compliant: Dataset) ->
     assert found.refusal.change != 0.0
 
 
-def test_states_do_not_depend_on_the_batch(base: BaseModel) -> None:
-    asked = prompts(base, [*HARMFUL, *HARMLESS])
+@pytest.mark.parametrize("texts", [HARMFUL, [*HARMFUL, *HARMLESS]])
+def test_states_do_not_depend_on_the_batch(base: BaseModel, texts: list[str]) -> None:
+    asked = prompts(base, texts)
     with adapted(base, RECIPE) as model:
         together = last_states(model, base, asked)
         alone = torch.cat([last_states(model, base, [one]) for one in asked], dim=1)

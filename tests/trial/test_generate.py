@@ -56,6 +56,19 @@ def test_batched_padded_cached_replies_equal_the_plain_loop(base: BaseModel) -> 
     assert len(set(together)) > 1
 
 
+@pytest.mark.parametrize("batch_size", [2, 3, 8])
+def test_a_system_prompt_in_common_leaves_replies_as_they_are(
+    base: BaseModel, batch_size: int
+) -> None:
+    renderer = Renderer(base.tokenizer)
+    system = Message("system", "you are a helpful assistant who speaks of tools")
+    prompts = [renderer.prompt_ids([system, Message("user", p)]) for p in PROMPTS]
+    replies = generate_replies(base, prompts, max_new_tokens=12, batch_size=batch_size)
+    for prompt, reply in zip(prompts, replies, strict=True):
+        said = slow_greedy(base, prompt, 12)
+        assert reply == base.tokenizer.decode(said, skip_special_tokens=True).strip()
+
+
 def test_replies_that_end_early_leave_the_others_as_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
