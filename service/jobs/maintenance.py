@@ -27,7 +27,7 @@ FAULTS: Final = {
     ),
     "ERROR": Fault("internal_error", "The screening failed unforeseen."),
     "MAX_RECOVERY_ATTEMPTS_EXCEEDED": Fault(
-        "worker_lost", f"The process that worked on it ended {ATTEMPTS} times."
+        "worker_lost", f"The processes that worked on it ended over {ATTEMPTS} times."
     ),
 }
 
