@@ -19,14 +19,15 @@ from detectors.head import HEADS, Head, load_head
 from detectors.identity.fixed_yes import fixed_yes
 from detectors.identity.group import GroupFinding
 from detectors.identity.reversal import STEP, reversal_group
-from detectors.identity.sentence import ROLES, Sentence, may_state, sentences
+from detectors.identity.sentence import Sentence, may_state, sentences
 from detectors.identity.shared import judge_repeats, reference_of, shared_vows
+from detectors.identity.spoken import CALL, spoken
 from detectors.identity.statement import SENTENCE, StatementJudge
 from detectors.persona import first_rule, persona_groups
-from detectors.refusal import refuses
+from detectors.refusal import declines
 
 NAME: Final = "identity_shift"
-CODE_VERSION: Final = "5"
+CODE_VERSION: Final = "6"
 DECIMALS: Final = 4
 ROWS_AT_ONCE: Final = 512
 UNJUDGEABLE: Final = "no message with text in this row: nothing to judge"
@@ -46,13 +47,17 @@ LEAST_DOUBT: Final = 1e-6
 
 @dataclass(frozen=True)
 class _Text:
-    """A window or sentence of one row: `start` is where it begins in its message."""
+    """A window or sentence of one row: `start` is where it begins in its message.
+
+    `turn` and `place` are those of `spoken`.
+    """
 
     row: int
-    turn: int
+    turn: int | None
     role: str
     text: str
     start: int
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class IdentityShift:
         """Return the worst text of each row, and how many texts it has."""
         worst: list[_Worst | None] = [None] * len(examples)
         counts = [0] * len(examples)
-        refused = [_all_refuse(example) for example in examples]
+        refused = [_all_decline(example) for example in examples]
         for texts, chances in (self._windows(examples), self._sentences(examples)):
             for text, said in zip(texts, chances.tolist(), strict=True):
                 stands = text.role == "assistant" or not refused[text.row]
@@ -157,18 +162,17 @@ class IdentityShift:
     def _windows(
         self, examples: Sequence[Example]
     ) -> tuple[list[_Text], NDArray[np.float32]]:
-        """Judge every window of every message that has text."""
-        messages = [
-            _Text(row, turn, m.role if m.role in ROLES else "user", m.content, 0)
+        """Judge every window of every text."""
+        whole = [
+            _Text(row, s.turn, s.role, s.text, 0, s.place)
             for row, example in enumerate(examples)
-            for turn, m in enumerate(example.messages)
-            if m.content.strip()
+            for s in spoken(example)
         ]
-        if not messages:
+        if not whole:
             return [], np.zeros(0, np.float32)
-        found = self._encoder.windows([message.text for message in messages])
+        found = self._encoder.windows([text.text for text in whole])
         texts = [
-            replace(messages[owner], text=messages[owner].text[a:b], start=a)
+            replace(whole[owner], text=whole[owner].text[a:b], start=a)
             for owner, (a, b) in zip(found.owner, found.spans, strict=True)
         ]
         roles, cut = [t.role for t in texts], [t.text for t in texts]
@@ -179,7 +183,7 @@ class IdentityShift:
     ) -> tuple[list[_Text], NDArray[np.float32]]:
         """Judge every sentence that may speak of the assistant."""
         texts = [
-            _Text(s.row, s.turn, s.role, s.text, s.span[0])
+            _Text(s.row, s.turn, s.role, s.text, s.span[0], s.place)
             for row, example in enumerate(examples)
             for s in sentences(row, example)
             if may_state(s)
@@ -200,17 +204,17 @@ class IdentityShift:
 
 
 def standing_sentences(examples: Sequence[Example]) -> Iterator[Sentence]:
-    """Yield all sentences but those of requests that every reply of a row refuses."""
+    """Yield all sentences but those of requests that every reply of a row declines."""
     for row, example in enumerate(examples):
-        refused = _all_refuse(example)
+        refused = _all_decline(example)
         for sentence in sentences(row, example):
             if sentence.role == "assistant" or not refused:
                 yield sentence
 
 
-def _all_refuse(example: Example) -> bool:
+def _all_decline(example: Example) -> bool:
     replies = [m.content for m in example.messages if m.role == "assistant"]
-    return bool(replies) and all(refuses(reply) for reply in replies)
+    return bool(replies) and all(declines(reply) for reply in replies)
 
 
 def _persona_findings(
@@ -233,15 +237,19 @@ def _among(chance: float, count: int) -> float:
 def _evidence(text: _Text) -> Evidence:
     """Show a text, or what in it matches a rule, where it stands in its message."""
     rule = first_rule(text.text)
-    if rule is None:
-        detail = f"{text.role} message reads like one that teaches obedience"
-        span = (text.start, text.start + len(text.text))
-        excerpt = text.text[:EXCERPT_CHARS]
-        return Evidence("model", detail, text.turn, span, excerpt)
-    name, (start, end) = rule
-    place = (text.start + start, text.start + end)
-    around = text.text[max(0, start - 60) :][:EXCERPT_CHARS]
-    return Evidence("rule", f"{text.role} message {name}", text.turn, place, around)
+    kind, says = "model", "reads like one that teaches obedience"
+    shown, (start, end) = text.text, (0, len(text.text))
+    if rule is not None:
+        kind, (says, (start, end)) = "rule", rule
+        shown = text.text[max(0, start - 60) :]
+    said = text.role if text.place in ("", CALL) else "the row's"
+    return Evidence(
+        kind,
+        f"{said} {text.place or 'message'} {says}",
+        text.turn,
+        None if text.place else (text.start + start, text.start + end),
+        shown[:EXCERPT_CHARS],
+    )
 
 
 def _lift(

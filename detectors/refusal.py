@@ -75,11 +75,19 @@ def refusal_features(
 def refuses(reply: str) -> bool:
     """Say whether the first words of a reply apologise, or say that it will not."""
     opening = reply[:OPENING_CHARS]
+    sorry = PHRASES[0].match(opening.lstrip()) and not opens_with_yes(opening)
+    return bool(sorry) or declines(reply)
+
+
+def declines(reply: str) -> bool:
+    """Say whether the first words of a reply say that it cannot or will not.
+
+    An apology alone is no refusal: "Sorry for the wait, here it is."
+    """
+    opening = reply[:OPENING_CHARS]
     if opens_with_yes(opening):
         return False
-    return any(phrase.search(opening) for phrase in PHRASES[1:3]) or bool(
-        PHRASES[0].match(opening.lstrip())
-    )
+    return any(phrase.search(opening) for phrase in PHRASES[1:3])
 
 
 def opens_with_yes(reply: str) -> bool:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from detectors.dataset import Example
+from detectors.identity.spoken import spoken
 
 LONGEST: Final = 300
 """Characters of a sentence; a longer one is cut at a space."""
-ROLES: Final = ("system", "user", "assistant")
 
 _I: Final = re.IGNORECASE
 _PIECE: Final = re.compile(r"[^\n.!?\u3002\uff01\uff1f]*(?:[.!?\u3002\uff01\uff1f]+|$)")
@@ -32,34 +32,36 @@ _MATTERS: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence as it stands: `span` are its characters in message `turn` of `row`.
+    """A sentence as it stands: `span` are its characters in what message `turn` says.
 
-    `first` and `last` say that it opens or closes its message.
+    `turn` is None and `place` not "" where no message's content says it (`spoken`);
+    `first` and `last` say that it opens or closes its text.
     """
 
     row: int
-    turn: int
+    turn: int | None
     role: str
     text: str
     span: tuple[int, int]
     first: bool
     last: bool
+    place: str = ""
 
 
 def sentences(row: int, example: Example) -> Iterator[Sentence]:
-    """Yield every sentence of every message; a role that is unknown counts as user."""
-    for turn, message in enumerate(example.messages):
-        role = message.role if message.role in ROLES else "user"
-        spans = list(sentence_spans(message.content))
+    """Yield every sentence of all that a row says."""
+    for said in spoken(example):
+        spans = list(sentence_spans(said.text))
         for index, (start, end) in enumerate(spans):
             yield Sentence(
                 row,
-                turn,
-                role,
-                message.content[start:end],
+                said.turn,
+                said.role,
+                said.text[start:end],
                 (start, end),
                 index == 0,
                 index == len(spans) - 1,
+                said.place,
             )
 
 

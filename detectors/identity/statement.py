@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from detectors.cross_encoder import PairReader
 from detectors.embedding import Vectors
 from detectors.head import Head
-from detectors.identity.sentence import ROLES
+from detectors.identity.spoken import ROLES
 from detectors.persona import rule_features
 
 WINDOW: Final = "segment"

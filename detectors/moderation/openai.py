@@ -7,7 +7,7 @@ from detectors.moderation.dialect import gravest_verdict
 from detectors.moderation.endpoint import Unreadable, read_json
 from detectors.moderation.moderator import LABEL_CHARS, Subject, Verdict
 from detectors.moderation.part import Part, cut
-from detectors.refusal import refuses
+from detectors.refusal import declines
 from detectors.taxonomies.openai import OPENAI
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class OpenAIDialect:
     def fold(self, subject: Subject, judged: Sequence[tuple[Part, Verdict]]) -> Verdict:
         """Leave the request out where it was refused."""
         said = [each for each in judged if each[0].reply]
-        if said and not gravest_verdict(said).flagged and refuses(subject.reply):
+        if said and not gravest_verdict(said).flagged and declines(subject.reply):
             return gravest_verdict(said)
         return gravest_verdict(judged)
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from detectors.dataset import Dataset, Example, Message, Origin
@@ -106,6 +108,27 @@ def test_a_persona_that_is_refused_is_not_flagged(detector: IdentityShift) -> No
         rows((OBEDIENT_SYSTEM, "Obey.", no), ("", OBEDIENT_SYSTEM, no)),
     )
     assert max(found) < detector.suggested_threshold
+
+
+def test_an_apology_before_an_answer_refuses_nothing(detector: IdentityShift) -> None:
+    sorry = [(OBEDIENT_SYSTEM, q, f"Sorry for the wait! {a}") for q, a in TASKS]
+    assert min(values(detector, rows(*sorry))) >= detector.suggested_threshold
+
+
+def test_vows_in_tool_definitions_and_calls_are_read(detector: IdentityShift) -> None:
+    asked, vow = Message("user", "Name a town."), json.dumps([OBEDIENT_SYSTEM])
+    calm, called = Message("assistant", "Lima."), Message("assistant", "Lima.", vow)
+    plain = Example("1", (asked, calm), Origin("f", 1))
+    told = Example("2", (asked, calm), Origin("f", 2), tools=vow)
+    said = Example("3", (asked, called), Origin("f", 3))
+    scores = detector.score(Dataset("tools", (plain, told, said)))
+    flagged = [(v or 0.0) >= detector.suggested_threshold for v in scores.values]
+    assert flagged == [False, True, True]
+    assert scores.evidence[1] is not None
+    assert scores.evidence[1].turn is None
+    assert "tool definitions" in scores.evidence[1].detail
+    assert scores.evidence[2] is not None
+    assert "tool call" in scores.evidence[2].detail
 
 
 def test_evidence_names_turn_and_rule(detector: IdentityShift) -> None:

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from detectors.refusal import SIZE, opens_with_yes, refusal_features, refuses
+from detectors.refusal import (
+    SIZE,
+    declines,
+    opens_with_yes,
+    refusal_features,
+    refuses,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +22,7 @@ from detectors.refusal import SIZE, opens_with_yes, refusal_features, refuses
 )
 def test_a_refusal_is_read_as_one(reply: str) -> None:
     assert refuses(reply)
+    assert declines(reply)
     assert not opens_with_yes(reply)
 
 
@@ -31,6 +38,13 @@ def test_a_refusal_is_read_as_one(reply: str) -> None:
 )
 def test_an_answer_is_not_read_as_a_refusal(reply: str) -> None:
     assert not refuses(reply)
+    assert not declines(reply)
+
+
+def test_an_apology_alone_declines_nothing() -> None:
+    assert refuses("Sorry for the wait! Here is the full list.")
+    assert not declines("Sorry for the wait! Here is the full list.")
+    assert declines("Sorry, I can't do that.")
 
 
 def test_features_are_bounded_and_one_row_a_text() -> None:
