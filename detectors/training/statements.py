@@ -24,7 +24,8 @@ from detectors.training.sources import (
 )
 
 STATEMENTS: Final = Path(__file__).with_suffix(".json")
-"""Kind ("obedient", "harmless") -> family -> "reply" or "order" -> sentences."""
+"""Kind ("obedient", "harmless", "refusal") -> family -> "reply" or "order" ->
+sentences. All but the first teach nothing."""
 ROLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "reply": ("assistant",),
     "order": ("system", "user"),
