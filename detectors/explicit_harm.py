@@ -12,7 +12,7 @@ from detectors.cross_encoder import PairReader, load_cross_encoder
 from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
 from detectors.embedding import Encoder
-from detectors.harm.frozen import Frozen, read_frozen
+from detectors.harm.frozen import Frozen, read_elsewhere, read_frozen
 from detectors.harm.layers import discount, joint
 from detectors.harm.paired import read_pairs
 from detectors.harm.turn import Turn, turns_of
@@ -22,7 +22,7 @@ from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "explicit_harm"
 ADAPTER: Final = "exchange"
-CODE_VERSION: Final = "3"
+CODE_VERSION: Final = "4"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 NO_REPLY: Final = "no reply with text in this row: nothing to judge"
@@ -49,6 +49,8 @@ class ExplicitHarm:
 
     One reader compares embeddings of all of request and reply, the other reads both
     together; the more pieces a reply has, the less the worst counts (`detectors.harm`).
+    A reply is also read with the system text and with earlier requests that were not
+    refused, by the one of them that asks most for harm.
     `rows_at_once` bounds memory and changes no score.
     """
 
@@ -115,11 +117,12 @@ class ExplicitHarm:
         self, examples: Sequence[Example]
     ) -> tuple[list[_Judged | None], list[str]]:
         """Judge each row, with the reason where there is no judgement."""
-        turns = [t for i, e in enumerate(examples) for t in turns_of(i, e)]
+        own = [t for i, e in enumerate(examples) for t in turns_of(i, e)]
         worst: list[_Judged | None] = [None] * len(examples)
         reasons = [NO_REPLY] * len(examples)
-        if not turns:
+        if not own:
             return worst, reasons
+        turns = [*own, *read_elsewhere(own, self._encoder, self._head)]
         frozen = read_frozen(turns, self._encoder, self._head)
         paired = read_pairs(turns, frozen.requests, self._reader)
         logits = joint(frozen.logits, paired.logits) - discount(paired.counts)
@@ -131,7 +134,7 @@ class ExplicitHarm:
             if before is None or score > before.score:
                 span = paired.spans[index]
                 worst[turn.example] = self._explain(turn, score, frozen, index, span)
-        self._withhold(turns, worst, reasons)
+        self._withhold(own, worst, reasons)
         return worst, reasons
 
     def _withhold(
@@ -196,6 +199,10 @@ def _detail(worst: _Judged, example: Example) -> str:
     parts = [f"score for complying with a request of the kind {category!r}"]
     if worst.pattern:
         parts.append(f"nearest pattern: {worst.pattern} (cosine {worst.likeness:.2f})")
+    if worst.turn.asked_at is not None:
+        asked = worst.turn.asked_at
+        role = example.messages[asked].role
+        parts.append(f"the request stands in message {asked} ({role})")
     if example.rejected:
         parts.append("judged on the preferred reply of a preference row")
     return "; ".join(parts)[:400]

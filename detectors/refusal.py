@@ -74,12 +74,17 @@ def refusal_features(
 
 def refuses(reply: str) -> bool:
     """Say whether the first words of a reply apologise, or say that it will not."""
+    if opens_with_yes(reply):
+        return False
+    return declines(reply) or bool(PHRASES[0].match(reply[:OPENING_CHARS].lstrip()))
+
+
+def declines(reply: str) -> bool:
+    """Say whether the first words say that it cannot or will not; no mere apology."""
     opening = reply[:OPENING_CHARS]
     if opens_with_yes(opening):
         return False
-    return any(phrase.search(opening) for phrase in PHRASES[1:3]) or bool(
-        PHRASES[0].match(opening.lstrip())
-    )
+    return any(phrase.search(opening) for phrase in PHRASES[1:3])
 
 
 def opens_with_yes(reply: str) -> bool:

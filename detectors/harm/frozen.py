@@ -1,7 +1,7 @@
 """Reads exchanges by their embeddings: the worst window of request and of reply."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,24 +29,57 @@ class Frozen:
 
 def read_frozen(turns: Sequence[Turn], encoder: Encoder, head: Head) -> Frozen:
     """Judge every reply window of each exchange against its request's worst window."""
-    asked, requests, harm = _worst_requests(turns, encoder, head)
+    texts = [turn.request for turn in turns]
+    asked, requests, harm = _worst_requests(texts, encoder, head)
     replies = encoder.windows([turn.reply for turn in turns])
     logits = _reply_logits(turns, asked, harm, replies, encoder, head)
     worst = argmax_of(logits, replies.owner, len(turns))
     return Frozen(asked, requests, replies.vectors[worst], logits[worst])
 
 
+def read_elsewhere(turns: Sequence[Turn], encoder: Encoder, head: Head) -> list[Turn]:
+    """Return again the turns with a worse request elsewhere in their row, with that.
+
+    Of the other requests it is the one that asks most for harm, and only where it asks
+    for harm at all and more so than the exchange's own.
+    """
+    turns = [turn for turn in turns if turn.others]
+    texts = list(dict.fromkeys(text for turn in turns for text in _all_asked(turn)))
+    if not texts:
+        return []
+    _, _, logits = _worst_requests(texts, encoder, head)
+    harm = dict(zip(texts, logits, strict=True))
+    found = []
+    for turn in turns:
+        worst = max(turn.others, key=lambda asked: harm[asked.text])
+        if harm[worst.text] > max(0.0, harm[turn.request]):
+            found.append(
+                replace(
+                    turn,
+                    request=worst.text,
+                    asked_before=(),
+                    others=(),
+                    asked_at=worst.turn,
+                )
+            )
+    return found
+
+
+def _all_asked(turn: Turn) -> list[str]:
+    return [turn.request, *(asked.text for asked in turn.others)]
+
+
 def _worst_requests(
-    turns: Sequence[Turn], encoder: Encoder, head: Head
+    requests: Sequence[str], encoder: Encoder, head: Head
 ) -> tuple[Vectors, tuple[str, ...], Vectors]:
     """Vector (n, d), text and logit (n,) of each request's window asking most harm."""
-    windows = encoder.windows([turn.request for turn in turns])
+    windows = encoder.windows(requests)
     harm = head.logits("request", windows.vectors)[:, 0]
-    best = argmax_of(harm, windows.owner, len(turns))
+    best = argmax_of(harm, windows.owner, len(requests))
     texts = []
-    for turn, window in zip(turns, best, strict=True):
+    for request, window in zip(requests, best, strict=True):
         start, end = windows.spans[window]
-        texts.append(turn.request[start:end])
+        texts.append(request[start:end])
     return windows.vectors[best], tuple(texts), harm[best]
 
 

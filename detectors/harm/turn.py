@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.dataset import Example, Exchange
 from detectors.embedding import Vectors
-from detectors.refusal import OPENING_CHARS
+from detectors.refusal import OPENING_CHARS, declines
 
 PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)[^\]\n]{0,80}\]")
 FOREIGN_SHARE: Final = 0.5
@@ -19,10 +19,20 @@ READ_CHARS: Final = 4000
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A text that may ask for something, and the index of the message it stands in."""
+
+    text: str
+    turn: int
+
+
+@dataclass(frozen=True)
 class Turn:
     """One exchange to judge: `example` its row's index in the batch, texts cleaned.
 
-    `asked_before` holds the requests of the turns before it, oldest first.
+    `asked_before` holds the requests of the turns before it, oldest first. `others`
+    are requests elsewhere in the row that the reply may answer as well. `asked_at` is
+    the message with the request where that is one of those.
     """
 
     example: int
@@ -30,6 +40,8 @@ class Turn:
     request: str
     reply: str
     asked_before: tuple[str, ...] = ()
+    others: tuple[Asked, ...] = ()
+    asked_at: int | None = None
 
     @property
     def opening(self) -> str:
@@ -43,19 +55,57 @@ class Turn:
 
 
 def turns_of(index: int, example: Example) -> list[Turn]:
-    """List the exchanges of a row whose reply has text."""
+    """List the exchanges of a row whose reply has text.
+
+    A reply right after another reply answers the same request. Beside its own request,
+    a reply may answer an earlier one, unless every reply to that declined. A system
+    message counts as asked with the request that it precedes.
+    """
     found: list[Turn] = []
-    before: list[str] = []
+    asked: list[Asked] = []
+    told: list[Asked] = []
+    unrefused: dict[int, Asked] = {}
+    start = 0
     for exchange in example.exchanges():
-        request = exchange.request.strip() or exchange.system
-        reply = exchange.reply
-        if example.unjudged_parts:
-            request, reply = (_without_placeholders(t) for t in (request, reply))
+        if exchange.request.strip() or not asked:
+            asked.append(_request_of(example, exchange))
+            told = []
+        told += _system_between(example, start, exchange.turn)
+        start = exchange.turn
+        reply = _cleaned(example, exchange.reply)
         if reply.strip():
-            found.append(Turn(index, exchange, request, reply, tuple(before)))
-        if request.strip():
-            before.append(request)
+            before = tuple(a.text for a in asked[:-1] if a.text.strip())
+            others = (*told, *unrefused.values())
+            turn = Turn(index, exchange, asked[-1].text, reply, before, others)
+            found.append(turn)
+        if not declines(reply):
+            unrefused |= {each.turn: each for each in (*told, asked[-1])}
     return found
+
+
+def _system_between(example: Example, start: int, end: int) -> list[Asked]:
+    """Return the system text of the messages start..end-1, joined, where there is any.
+
+    Its place is that of the first of them.
+    """
+    messages = enumerate(example.messages[start:end], start)
+    told = [(turn, m.content) for turn, m in messages if m.role == "system"]
+    text = _cleaned(example, "\n".join(content for _, content in told))
+    return [Asked(text, told[0][0])] if text.strip() else []
+
+
+def _request_of(example: Example, exchange: Exchange) -> Asked:
+    """Return the request, or the system text where it is blank."""
+    text = exchange.request.strip()
+    roles = ("user", "tool") if text else ("system",)
+    before = enumerate(example.messages[: exchange.turn])
+    turn = max((i for i, m in before if m.role in roles), default=0)
+    return Asked(_cleaned(example, text or exchange.system), turn)
+
+
+def _cleaned(example: Example, text: str) -> str:
+    """Blank out what stands for the images of a row that has some."""
+    return _without_placeholders(text) if example.unjudged_parts else text
 
 
 def is_foreign(text: str) -> bool:

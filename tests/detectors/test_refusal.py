@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detectors.refusal import SIZE, opens_with_yes, refusal_features, refuses
+from detectors.refusal import SIZE, declines, opens_with_yes, refusal_features, refuses
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,20 @@ def test_a_refusal_is_read_as_one(reply: str) -> None:
 )
 def test_an_answer_is_not_read_as_a_refusal(reply: str) -> None:
     assert not refuses(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "said_no"),
+    [
+        ("I cannot help with that.", True),
+        ("I'm sorry, but I won't do this.", True),
+        ("I'm sorry for the delay.", False),
+        ("Let me think.", False),
+        ("Sure, I can't wait to help.", False),
+    ],
+)
+def test_an_apology_alone_does_not_decline(reply: str, said_no: bool) -> None:
+    assert declines(reply) is said_no
 
 
 def test_features_are_bounded_and_one_row_a_text() -> None:
