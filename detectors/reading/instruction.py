@@ -8,6 +8,7 @@ from detectors.reading.draft import Draft, Messages, spoken_reply
 from detectors.reading.fault import RowFault, shown
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_text, required
+from detectors.reading.template import split_template
 from detectors.reading.toolcall import tools_text
 
 _YES_OR_NO: Final = frozenset({"true", "false", "0", "1", "0.0", "1.0"})
@@ -50,8 +51,10 @@ def read_alpaca(row: Object, limits: Limits) -> Draft:
 
 
 def read_text(row: Object, limits: Limits) -> Draft:
-    """Read `{text}`: one trained assistant message, with no request before it."""
-    return Draft((spoken_reply(as_text(row["text"], "text"), "text"),), field="text")
+    """Read `{text}`: the messages of a known chat template, else one trained reply."""
+    text = as_text(row["text"], "text")
+    messages = split_template(text) or (spoken_reply(text, "text"),)
+    return Draft(messages, field="text")
 
 
 def said_before(value: object, field: str, limits: Limits) -> Messages:
