@@ -1,8 +1,10 @@
-"""The exchanges of rows that can be judged, and in which script they are written."""
+"""The exchanges of rows that can be judged."""
 
 import re
-import unicodedata
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -10,19 +12,20 @@ from numpy.typing import NDArray
 
 from detectors.dataset import Example, Exchange
 from detectors.embedding import Vectors
+from detectors.harm.pair import PIECE_CHARS
+from detectors.harm.script import is_foreign
 from detectors.refusal import OPENING_CHARS
 
-PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)[^\]\n]{0,80}\]")
-FOREIGN_SHARE: Final = 0.5
-FEW_LETTERS: Final = 4
-READ_CHARS: Final = 4000
+PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)\]")
+"""What `detectors.reading` writes for a part that is no text: exactly that."""
 
 
 @dataclass(frozen=True)
 class Turn:
     """One exchange to judge: `example` its row's index in the batch, texts cleaned.
 
-    `asked_before` holds the requests of the turns before it, oldest first.
+    `asked_before` holds the requests of the turns before it, oldest first: as many of
+    the latest as have PIECE_CHARS characters.
     """
 
     example: int
@@ -36,16 +39,12 @@ class Turn:
         """The reply's first words, which mostly show whether it goes along."""
         return self.reply[:OPENING_CHARS]
 
-    @property
-    def foreign(self) -> bool:
-        """Whether most of it is in a script that the encoder cannot read."""
-        return is_foreign(self.request) or is_foreign(self.reply)
-
 
 def turns_of(index: int, example: Example) -> list[Turn]:
     """List the exchanges of a row whose reply has text."""
     found: list[Turn] = []
-    before: list[str] = []
+    before: deque[str] = deque()
+    held = 0
     for exchange in example.exchanges():
         request = exchange.request.strip() or exchange.system
         reply = exchange.reply
@@ -55,23 +54,16 @@ def turns_of(index: int, example: Example) -> list[Turn]:
             found.append(Turn(index, exchange, request, reply, tuple(before)))
         if request.strip():
             before.append(request)
+            held += len(request)
+            while held - len(before[0]) >= PIECE_CHARS:
+                held -= len(before.popleft())
     return found
 
 
-def is_foreign(text: str) -> bool:
-    """Say whether at least half of the letters are not Latin ones.
-
-    MiniLM was trained on English: other Latin-script languages carry over in part,
-    other scripts fall apart into characters. Styled letters count as what they
-    resemble (NFKC). Texts of fewer than FEW_LETTERS letters are not foreign.
-    """
-    letters = [
-        c for c in unicodedata.normalize("NFKC", text[:READ_CHARS]) if c.isalpha()
-    ]
-    if len(letters) < FEW_LETTERS:
-        return False
-    latin = sum(c.isascii() or "LATIN" in unicodedata.name(c, "") for c in letters)
-    return len(letters) - latin >= FOREIGN_SHARE * len(letters)
+def foreign_rows(turns: Sequence[Turn]) -> set[int]:
+    """Return the rows with a turn that the encoder cannot read, by `Turn.example`."""
+    foreign = cache(is_foreign)  # many turns may have one request
+    return {t.example for t in turns if foreign(t.request) or foreign(t.reply)}
 
 
 def argmax_of(
