@@ -11,11 +11,16 @@ from detectors.chunk import score_in_chunks
 from detectors.cross_encoder import PairReader, load_cross_encoder
 from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
-from detectors.embedding import Encoder
-from detectors.harm.frozen import Frozen, read_elsewhere, read_frozen
+from detectors.embedding import Encoder, Vectors
+from detectors.harm.frozen import (
+    Frozen,
+    read_elsewhere,
+    read_frozen,
+    request_logits,
+)
 from detectors.harm.layers import discount, joint
-from detectors.harm.paired import read_pairs
-from detectors.harm.turn import Turn, turns_of
+from detectors.harm.paired import MOST_PAIRS, read_pairs
+from detectors.harm.turn import Turn, foreign_rows, turns_of
 from detectors.head import HEADS, Head, load_head, softmax
 from detectors.patterns import PATTERNS
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
@@ -27,8 +32,11 @@ ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 NO_REPLY: Final = "no reply with text in this row: nothing to judge"
 FOREIGN: Final = (
-    "mostly in a script that the encoder cannot read: have somebody who reads the "
-    "language look at it"
+    "mostly, or in a longer part, in a script that the encoder cannot read: have "
+    "somebody who reads the language look at it"
+)
+TOO_MANY_PAIRS: Final = (
+    f"more than {MOST_PAIRS:,} pairs of pieces of requests and replies: split the row"
 )
 
 
@@ -87,7 +95,7 @@ class ExplicitHarm:
 
     @property
     def rows_at_once(self) -> int:
-        """Rows of a chunk."""
+        """Rows of a chunk at most."""
         return self._rows_at_once
 
     def score(self, dataset: Dataset) -> Scores:
@@ -124,10 +132,13 @@ class ExplicitHarm:
             return worst, reasons
         turns = [*own, *read_elsewhere(own, self._encoder, self._head)]
         frozen = read_frozen(turns, self._encoder, self._head)
-        paired = read_pairs(turns, frozen.requests, self._reader)
+        paired = read_pairs(turns, frozen.requests, self._reader, self._rate)
         logits = joint(frozen.logits, paired.logits) - discount(paired.counts)
         scores = self._head.calibrated("score", logits)
         for index, turn in enumerate(turns):
+            if turn.example in paired.unread:
+                reasons[turn.example] = TOO_MANY_PAIRS
+                continue
             score = round(float(scores[index]), DECIMALS)
             before = worst[turn.example]
             reasons[turn.example] = ""
@@ -137,6 +148,9 @@ class ExplicitHarm:
         self._withhold(own, worst, reasons)
         return worst, reasons
 
+    def _rate(self, texts: Sequence[str]) -> Vectors:
+        return request_logits(texts, self._encoder, self._head)
+
     def _withhold(
         self, turns: Sequence[Turn], worst: list[_Judged | None], reasons: list[str]
     ) -> None:
@@ -144,12 +158,10 @@ class ExplicitHarm:
 
         Unless something in them is flagged: that stands.
         """
-        for turn in turns:
-            judged = worst[turn.example]
-            if judged is None or judged.score >= self.suggested_threshold:
-                continue
-            if turn.foreign:
-                worst[turn.example], reasons[turn.example] = None, FOREIGN
+        threshold = self.suggested_threshold
+        calm = {i for i, w in enumerate(worst) if w is not None and w.score < threshold}
+        for index in foreign_rows([t for t in turns if t.example in calm]):
+            worst[index], reasons[index] = None, FOREIGN
 
     def _explain(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from detectors.chunk import chunks
 from detectors.dataset import Dataset, Example, Message
 from detectors.decoding.cipher import read_ciphers
 from detectors.decoding.codebook import Codebook, find_codebook
@@ -93,8 +94,8 @@ def _put(text: str, turn: int, found: Iterable[Found], instead: str | None) -> s
 def read_rows(dataset: Dataset, language: Language, rows_at_once: int) -> list[Row]:
     """Search every message of a dataset, solve its ciphers, find its codebooks."""
     rows: list[Row] = []
-    for start in range(0, len(dataset), rows_at_once):
-        rows += _search(dataset[start : start + rows_at_once], language)
+    for _, examples in chunks(dataset, rows_at_once):
+        rows += _search(examples, language)
     return _with_codebooks(_solve(rows, language))
 
 

@@ -73,14 +73,25 @@ def _worst_requests(
     requests: Sequence[str], encoder: Encoder, head: Head
 ) -> tuple[Vectors, tuple[str, ...], Vectors]:
     """Vector (n, d), text and logit (n,) of each request's window asking most harm."""
-    windows = encoder.windows(requests)
+    # A long system prompt may be the request of very many turns.
+    places = {text: i for i, text in enumerate(dict.fromkeys(requests))}
+    windows = encoder.windows(list(places))
     harm = head.logits("request", windows.vectors)[:, 0]
-    best = argmax_of(harm, windows.owner, len(requests))
-    texts = []
-    for request, window in zip(requests, best, strict=True):
-        start, end = windows.spans[window]
-        texts.append(request[start:end])
-    return windows.vectors[best], tuple(texts), harm[best]
+    best = argmax_of(harm, windows.owner, len(places))
+    texts = [
+        text[slice(*windows.spans[window])]
+        for text, window in zip(places, best, strict=True)
+    ]
+    of_request = [places[request] for request in requests]
+    chosen = best[of_request]
+    return windows.vectors[chosen], tuple(texts[i] for i in of_request), harm[chosen]
+
+
+def request_logits(texts: Sequence[str], encoder: Encoder, head: Head) -> Vectors:
+    """Logit (n,) of each text asking for harm: its worst window's."""
+    windows = encoder.windows(texts)
+    harm = head.logits("request", windows.vectors)[:, 0]
+    return np.asarray(harm[argmax_of(harm, windows.owner, len(texts))])
 
 
 def _reply_logits(

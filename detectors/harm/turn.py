@@ -1,8 +1,10 @@
-"""The exchanges of rows that can be judged, and in which script they are written."""
+"""The exchanges of rows that can be judged."""
 
 import re
-import unicodedata
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -10,12 +12,13 @@ from numpy.typing import NDArray
 
 from detectors.dataset import Example, Exchange
 from detectors.embedding import Vectors
+from detectors.harm.pair import PIECE_CHARS
+from detectors.harm.script import is_foreign
 from detectors.refusal import OPENING_CHARS, declines
 
-PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)[^\]\n]{0,80}\]")
-FOREIGN_SHARE: Final = 0.5
-FEW_LETTERS: Final = 4
-READ_CHARS: Final = 4000
+PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)\]")
+"""What `detectors.reading` writes for a part that is no text: exactly that."""
+MOST_OTHERS: Final = 50
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Asked:
 class Turn:
     """One exchange to judge: `example` its row's index in the batch, texts cleaned.
 
-    `asked_before` holds the requests of the turns before it, oldest first. `others`
-    are requests elsewhere in the row that the reply may answer as well. `asked_at` is
+    `asked_before` holds the requests of the turns before it, oldest first: as many of
+    the latest as have PIECE_CHARS characters. `others` are requests elsewhere in the
+    row that the reply may answer as well, the latest MOST_OTHERS of them. `asked_at` is
     the message with the request where that is one of those.
     """
 
@@ -48,11 +52,6 @@ class Turn:
         """The reply's first words, which mostly show whether it goes along."""
         return self.reply[:OPENING_CHARS]
 
-    @property
-    def foreign(self) -> bool:
-        """Whether most of it is in a script that the encoder cannot read."""
-        return is_foreign(self.request) or is_foreign(self.reply)
-
 
 def turns_of(index: int, example: Example) -> list[Turn]:
     """List the exchanges of a row whose reply has text.
@@ -62,6 +61,7 @@ def turns_of(index: int, example: Example) -> list[Turn]:
     message counts as asked with the request that it precedes.
     """
     found: list[Turn] = []
+    before = _Latest()
     asked: list[Asked] = []
     told: list[Asked] = []
     unrefused: dict[int, Asked] = {}
@@ -74,13 +74,38 @@ def turns_of(index: int, example: Example) -> list[Turn]:
         start = exchange.turn
         reply = _cleaned(example, exchange.reply)
         if reply.strip():
-            before = tuple(a.text for a in asked[:-1] if a.text.strip())
-            others = (*told, *unrefused.values())
-            turn = Turn(index, exchange, asked[-1].text, reply, before, others)
+            others = (*told, *unrefused.values())[-MOST_OTHERS:]
+            before.hold(asked[:-1])
+            turn = Turn(index, exchange, asked[-1].text, reply, before.texts, others)
             found.append(turn)
         if not declines(reply):
             unrefused |= {each.turn: each for each in (*told, asked[-1])}
+            while len(unrefused) > MOST_OTHERS:
+                del unrefused[next(iter(unrefused))]
     return found
+
+
+class _Latest:
+    """The latest requests of a row, no more than a reader of them takes in."""
+
+    def __init__(self) -> None:
+        self._texts: deque[str] = deque()
+        self._chars = 0
+        self._seen = 0
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(self._texts)
+
+    def hold(self, asked: Sequence[Asked]) -> None:
+        """Take in those that are new; `asked` only grows."""
+        for each in asked[self._seen :]:
+            if each.text.strip():
+                self._texts.append(each.text)
+                self._chars += len(each.text)
+            while self._texts and self._chars - len(self._texts[0]) >= PIECE_CHARS:
+                self._chars -= len(self._texts.popleft())
+        self._seen = len(asked)
 
 
 def _system_between(example: Example, start: int, end: int) -> list[Asked]:
@@ -98,9 +123,10 @@ def _request_of(example: Example, exchange: Exchange) -> Asked:
     """Return the request, or the system text where it is blank."""
     text = exchange.request.strip()
     roles = ("user", "tool") if text else ("system",)
-    before = enumerate(example.messages[: exchange.turn])
-    turn = max((i for i, m in before if m.role in roles), default=0)
-    return Asked(_cleaned(example, text or exchange.system), turn)
+    turn = exchange.turn - 1
+    while turn > 0 and example.messages[turn].role not in roles:
+        turn -= 1
+    return Asked(_cleaned(example, text or exchange.system), max(0, turn))
 
 
 def _cleaned(example: Example, text: str) -> str:
@@ -108,20 +134,10 @@ def _cleaned(example: Example, text: str) -> str:
     return _without_placeholders(text) if example.unjudged_parts else text
 
 
-def is_foreign(text: str) -> bool:
-    """Say whether at least half of the letters are not Latin ones.
-
-    MiniLM was trained on English: other Latin-script languages carry over in part,
-    other scripts fall apart into characters. Styled letters count as what they
-    resemble (NFKC). Texts of fewer than FEW_LETTERS letters are not foreign.
-    """
-    letters = [
-        c for c in unicodedata.normalize("NFKC", text[:READ_CHARS]) if c.isalpha()
-    ]
-    if len(letters) < FEW_LETTERS:
-        return False
-    latin = sum(c.isascii() or "LATIN" in unicodedata.name(c, "") for c in letters)
-    return len(letters) - latin >= FOREIGN_SHARE * len(letters)
+def foreign_rows(turns: Sequence[Turn]) -> set[int]:
+    """Return the rows with a turn that the encoder cannot read, by `Turn.example`."""
+    foreign = cache(is_foreign)  # many turns may have one request
+    return {t.example for t in turns if foreign(t.request) or foreign(t.reply)}
 
 
 def argmax_of(
