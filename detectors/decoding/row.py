@@ -8,7 +8,7 @@ from typing import Final
 from detectors.chunk import chunks
 from detectors.dataset import Dataset, Example, Message
 from detectors.decoding.cipher import read_ciphers
-from detectors.decoding.codebook import Codebook, find_codebook
+from detectors.decoding.codebook import Codebook, find_codebook, most_used
 from detectors.decoding.hidden import Hidden
 from detectors.decoding.language import Language
 from detectors.decoding.search import search
@@ -178,5 +178,5 @@ def _using(row: Row, books: Sequence[Codebook]) -> Row:
     if not books:
         return row
     text = "\n".join(m.content for m in row.example.messages)
-    used, best = max(((b.used_in(text), -i) for i, b in enumerate(books)))
-    return replace(row, codebook=books[-best]) if used >= USED_ELSEWHERE else row
+    used, best = most_used(books, text)
+    return replace(row, codebook=books[best]) if used >= USED_ELSEWHERE else row
