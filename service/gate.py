@@ -72,12 +72,15 @@ def decide(
     scores: Sequence[Scores],
     trial: Trial | None,
     moderated: Moderated | None = None,
+    *,
+    everywhere: bool = True,
 ) -> Decision:
     """Decide. Pure: the same arguments give the same Decision, and nothing is read.
 
-    `trial` and `moderated` are None where neither was run. Whatever was not read, not
-    scored, not measured or not moderated although the policy requires it becomes a
-    REVIEW reason, so ACCEPT means that all of it was.
+    `trial` and `moderated` are None where neither was run; `everywhere` says whether
+    the trial was asked in all contexts. Whatever was not read, not scored, not measured
+    or not moderated although the policy requires it becomes a REVIEW reason, so ACCEPT
+    means that all of it was.
     """
     for said in scores:
         if len(said) != len(facts.lines):
@@ -89,7 +92,7 @@ def decide(
         *_data_reasons(facts),
         *_detector_reasons(policy, facts, scores, drifted=drifted),
         *moderation_reasons(policy.moderation, facts.lines, moderated, drifted=drifted),
-        *_trial_reasons(policy, facts, trial),
+        *_trial_reasons(policy, facts, trial, everywhere=everywhere),
     ]
     if trial is not None and trial.measured and trial.drift is not None:
         flagged = bool(_all_flagged(policy, facts, scores, moderated))
@@ -196,7 +199,9 @@ def _drifted(policy: Policy, trial: Trial | None) -> bool:
     return certain and overall.change >= policy.drift.review_change
 
 
-def _trial_reasons(policy: Policy, facts: Facts, trial: Trial | None) -> list[Reason]:
+def _trial_reasons(
+    policy: Policy, facts: Facts, trial: Trial | None, *, everywhere: bool
+) -> list[Reason]:
     if trial is None:
         if not policy.trial.required:
             return []
@@ -209,7 +214,11 @@ def _trial_reasons(policy: Policy, facts: Facts, trial: Trial | None) -> list[Re
     if why:
         said = f"Drift was not measured: {why}. Act on that and screen again."
         return [Reason("trial_not_measured", said)]
-    return _coverage_reasons(policy, facts, trial)
+    reasons = _coverage_reasons(policy, facts, trial)
+    if policy.trial.all_contexts and not everywhere:
+        said = "The trial was not asked in all contexts: screen again."
+        reasons.append(Reason("trial_not_measured", said))
+    return reasons
 
 
 def unproved(trial: Trial) -> str:
