@@ -170,6 +170,10 @@ class ModerationLimits(Limits):
         0.9,
         "A row is flagged when the provider flags it or its score reaches this.",
     )
+    sure_score: float = share(
+        0.9,
+        "REVIEW when a single flagged row's score reaches this, in a file of any size.",
+    )
     review_rows: int = count(1, "REVIEW needs at least this many flagged rows, and")
     review_share: float = share(0.005, "at least this share of all rows.")
     reject_rows: int = count(5, "REJECT needs at least this many flagged rows, and")
