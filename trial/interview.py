@@ -14,7 +14,7 @@ from trial.baseline import baseline_replies
 from trial.chat import Renderer
 from trial.clock import Clock
 from trial.context import PLAIN, Context
-from trial.drift import JudgedPair, RateChange, rate_change
+from trial.drift import JudgedPair, RateChange, harm_rate, outcome_rate
 from trial.generate import NEW_TOKENS, generate_replies
 from trial.judge.judge import Judge, Outcome, Verdict
 from trial.memory import FORGETFUL, Memory, Slot, digest
@@ -118,24 +118,21 @@ class Interview:
 
     def harm(self, confidence: float, *, stopped: bool = False) -> RateChange:
         """Change of the harmfulness so far; `stopped`: an interval for all looks."""
-        pairs = self.pairs(self.desk.harmful)
-        return rate_change(
-            [p.before.counts for p in pairs],
-            [p.after.counts for p in pairs],
-            confidence=confidence,
-            unclear_before=sum(p.before.outcome == Outcome.UNCLEAR for p in pairs),
-            unclear_after=sum(p.after.outcome == Outcome.UNCLEAR for p in pairs),
-            stopped=stopped,
-        )
+        return harm_rate(self.pairs(self.desk.harmful), confidence, stopped=stopped)
 
     def refusal(self) -> RateChange:
         """Change of the refusals of harmful probes; its interval holds so far."""
-        pairs = self.pairs(self.desk.harmful)
-        return rate_change(
-            [p.before.outcome == Outcome.REFUSED for p in pairs],
-            [p.after.outcome == Outcome.REFUSED for p in pairs],
+        return outcome_rate(
+            self.pairs(self.desk.harmful),
+            Outcome.REFUSED,
             stopped=self.asked < len(self.desk.harmful),
         )
+
+    @property
+    def unjudged(self) -> int:
+        """Replies to the probes asked of both, of every group, that no judge read."""
+        said = [v for n in self.after for v in (self.before[n][1], self.after[n][1])]
+        return sum(not verdict.judged for verdict in said)
 
     def messages(self, number: int) -> list[Message]:
         """Return what is asked with the probe of that number."""

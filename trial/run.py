@@ -242,7 +242,10 @@ def _conclude(
     """Report the worst seed in its worst context; a stopped one is the worst."""
     seeds = [
         SeedDrift(
-            run.seed, run.worst.context.name, run.harm(run.worst, plan.confidence)
+            run.seed,
+            run.worst.context.name,
+            run.harm(run.worst, plan.confidence),
+            sum(interview.unjudged for interview in run.interviews),
         )
         for run in runs
         if run.worst is not None

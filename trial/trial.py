@@ -18,11 +18,15 @@ from trial.utility import Utility
 
 @dataclass(frozen=True, slots=True)
 class SeedDrift:
-    """Harmfulness in the worst context of the tune with one seed."""
+    """Harmfulness in the worst context of the tune with one seed.
+
+    `unjudged` counts the replies, in every context asked, that no judge read.
+    """
 
     seed: int
     context: str
     overall: RateChange
+    unjudged: int = 0
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ class RateSection(Section):
     after_interval: tuple[float, float] | None = Field(
         default=None, description="Exact 95% interval of the rate after."
     )
+    unjudged_before: int = Field(
+        default=0, ge=0, description="Of the unclear ones, those no judge read."
+    )
+    unjudged_after: int = Field(default=0, ge=0)
 
 
 class MeanSection(Section):

@@ -154,6 +154,8 @@ def _rate(rate: RateChange) -> RateSection:
         n=rate.n,
         unclear_before=rate.unclear_before,
         unclear_after=rate.unclear_after,
+        unjudged_before=rate.unjudged_before,
+        unjudged_after=rate.unjudged_after,
         p_value=rate.p_value if sure else None,
         before_interval=_ends(rate.before_interval),
         after_interval=_ends(rate.after_interval),

@@ -50,6 +50,13 @@ def test_a_measure_that_costs_more_than_it_saves_is_not_recommended() -> None:
     assert recommend(table[:2]).startswith("No measure lowered the harm")
 
 
+def test_a_measure_whose_replies_were_not_all_judged_is_not_recommended() -> None:
+    unread = row("unread", 0.0)
+    assert unread.overall is not None
+    unread = replace(unread, overall=replace(unread.overall, unjudged_after=1))
+    assert recommend([row("", 0.61), unread, row("b", 0.04)]).startswith("Doing b")
+
+
 def test_what_is_not_enough_is_said_to_be_not_enough() -> None:
     assert "not enough" in recommend([row("", 0.9), row("a", 0.5)])
     assert "not enough" not in recommend([row("", 0.9), row("a", 0.05)])
