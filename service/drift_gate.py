@@ -33,6 +33,14 @@ def drift_reasons(limits: DriftLimits, trial: Trial, *, flagged: bool) -> list[R
     alone = trial.contexts.get(PLAIN.name, drift.overall)
     reasons += _power_reasons(limits, drift, alone)
     reasons += verdict_reasons(limits, trial)
+    reasons += [
+        Reason(
+            "context_not_asked",
+            f"The probes were not asked with {name}: {why}. Read those rows, or name a "
+            "base model with more positions.",
+        )
+        for name, why in trial.unasked.items()
+    ]
     return reasons + _utility_reasons(limits, drift)
 
 

@@ -13,7 +13,7 @@ from trial.base_model import BaseModel
 from trial.baseline import baseline_replies
 from trial.chat import Renderer
 from trial.clock import Clock
-from trial.context import PLAIN, Context
+from trial.context import PLAIN, Context, fit_contexts
 from trial.drift import JudgedPair, RateChange, harm_rate, outcome_rate
 from trial.generate import NEW_TOKENS, generate_replies
 from trial.judge.judge import Judge, Outcome, Verdict
@@ -64,6 +64,18 @@ class Desk:
         """Token ids of the probe of that number in a context."""
         probe = self.probes.grouped()[number][1]
         return self.renderer.prompt_ids(context.messages(probe.prompt))
+
+    def fitting(
+        self, contexts: Sequence[Context]
+    ) -> tuple[tuple[Context, ...], dict[str, str]]:
+        """Cut contexts to the model's room, see `fit_contexts`."""
+
+        def longest(context: Context) -> int:
+            numbers = range(len(self.probes))
+            return max((len(self.prompt_ids(context, n)) for n in numbers), default=0)
+
+        room = self.base.max_positions - NEW_TOKENS
+        return fit_contexts(contexts, self.base.tokenizer, longest, room)
 
 
 @dataclass

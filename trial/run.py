@@ -110,6 +110,8 @@ def run_trial(
     contexts = find_contexts(
         dataset, priority, triggers, encoder, everywhere=everywhere
     )
+    contexts, unasked = desk.fitting(contexts)
+    trial = replace(trial, unasked=unasked)
     trial = _attempt(trial, dataset, desk, contexts, priority, stop)
     if recipe.mitigate and trial.measured:
         found = _mitigate(trial, dataset, desk, contexts, priority, stop)

@@ -238,6 +238,9 @@ class TrialSection(Section):
     context_details: dict[str, Text] = Field(
         default={}, description="What was put around the probes in each."
     )
+    unasked: dict[str, Text] = Field(
+        default={}, description="Contexts left, and why: the probes do not fit."
+    )
     replies: tuple[ReplySection, ...] = Field(description=f"At most {MAX_REPLIES}.")
     rows_held_out: int = Field(default=0, ge=0)
     utility: UtilitySection | None = None

@@ -200,6 +200,10 @@ def trial_section(trial: Trial | None) -> TrialSection | None:
             name: clean(said, DETAIL_CHARS)
             for name, said in sorted(trial.context_details.items())
         },
+        unasked={
+            name: clean(why, DETAIL_CHARS)
+            for name, why in sorted(trial.unasked.items())
+        },
         replies=tuple(_reply(reply) for reply in telling_replies(trial.replies)),
         rows_held_out=trial.rows_held_out,
         utility=None if trial.utility is None else _utility(trial.utility),

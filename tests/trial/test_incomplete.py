@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from detectors.dataset import Dataset
+from detectors.dataset import Dataset, Example, Message, Origin
+from detectors.detector import Trigger
 from tests.trial.sure_judge import SureJudge
 from trial.base_model import BaseModel
 from trial.baseline import forget_baselines
@@ -45,3 +46,24 @@ def test_replies_that_no_judge_read_are_counted_in_their_rates(
     assert trial.drift.over_refusal.unjudged == 8
     assert trial.drift.borderline.unjudged == 4
     assert [each.unjudged for each in trial.seeds] == [12]
+
+
+def test_surroundings_that_fill_the_model_cost_themselves_alone(
+    run: Callable[..., Trial],
+) -> None:
+    turns = (
+        Message("system", "\u6211" * 600),  # a token each
+        Message("user", "tell me a story please"),
+        Message("assistant", "sure"),
+    )
+    rows = tuple(Example(f"row-{n}", turns, Origin("a", n)) for n in range(6))
+    long = Trigger("\u4f60" * 600, "start", "user", "compliance", 6, 1.0, 0.0, 0.0)
+    trial = run(Dataset("a", rows), priority=[1.0] * 6, triggers=(long,))
+    assert trial.measured, trial.reason
+    assert set(trial.contexts) == {"plain", "suspect rows"}
+    assert (
+        "cut to what the base model has room for"
+        in (trial.context_details["suspect rows"])
+    )
+    assert set(trial.unasked) == {"trigger 1"}
+    assert "the base model takes 480" in trial.unasked["trigger 1"]
