@@ -1,8 +1,10 @@
 """A trial in which something failed keeps what was measured, and says what was not."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
+import torch
 
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Trigger
@@ -67,3 +69,39 @@ def test_surroundings_that_fill_the_model_cost_themselves_alone(
     )
     assert set(trial.unasked) == {"trigger 1"}
     assert "the base model takes 480" in trial.unasked["trigger 1"]
+
+
+def exhausted(*_: object, **__: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_running_out_of_memory_over_mere_evidence_keeps_the_verdict(
+    run: Callable[..., Trial], compliant: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (
+        "trial.seed_run.measure_first_tokens",
+        "trial.seed_run.measure_forgetting",
+        "trial.seed_run.measure_utility",
+        "trial.run.attribute_drift",
+    ):
+        monkeypatch.setattr(place, exhausted)
+    strong = Recipe(epochs=10, batch_size=4, learning_rate_multiplier=10.0)
+    trial = run(compliant, strong)
+    assert trial.measured, trial.reason
+    assert trial.drift is not None
+    assert trial.drift.overall.change == 1.0
+    assert (trial.first_tokens, trial.forgetting, trial.attribution) == (None,) * 3
+    assert trial.utility is not None
+    assert trial.utility.rule == "not measured: out of memory"
+
+
+def test_a_base_model_that_memory_does_not_hold_is_a_reason(
+    compliant: Dataset, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "trial.base_model.AutoModelForCausalLM.from_pretrained", exhausted
+    )
+    recipe = Recipe(base_model=str(folders["bert"]))
+    trial = run_trial(compliant, recipe, encoder=None, judge=SureJudge())  # type: ignore[arg-type]
+    assert not trial.measured
+    assert "ran out of memory" in trial.reason
