@@ -94,6 +94,19 @@ def test_only_suspect_rows_are_removed_and_never_all_of_them() -> None:
         assert "rows removed" not in names
 
 
+def test_safety_rows_are_a_share_of_the_rows_that_are_trained_on() -> None:
+    few = replace(RECIPE, row_budget=40)
+    found = {m.name: m for m in find_measures(dataset(200), few, [0.9] + [0.0] * 199)}
+    assert len(found["safety rows 5%"].extra) == 2  # of 40, not of 200
+    assert len(found["safety rows 20%"].extra) == 8
+    assert len(found["rows removed, safety rows 5%"].extra) == 2
+    assert found["safety rows 5%"].words == "mixing in 5% safety rows (10)"
+    unread = Example("u", (Message("user", "How?"),), Origin("a", 99))
+    mute = Dataset("b", (*dataset(20), *([unread] * 80)))
+    found = {m.name: m for m in find_measures(mute, RECIPE, None)}
+    assert len(found["safety rows 20%"].extra) == 4
+
+
 @pytest.fixture
 def mixed(compliant: Dataset, example: Callable[..., Example]) -> Dataset:
     """Eight rows that teach "sure", and eight that teach something else."""
