@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -19,6 +19,8 @@ from detectors.refusal import OPENING_CHARS, declines
 PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)\]")
 """What `detectors.reading` writes for a part that is no text: exactly that."""
 MOST_OTHERS: Final = 50
+
+Clean = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def turns_of(index: int, example: Example) -> list[Turn]:
     message counts as asked with the request that it precedes.
     """
     found: list[Turn] = []
+    # What stands for an image says nothing; a row without one may say "[image]".
+    clean = _without_placeholders if example.unjudged_parts else _as_it_is
     before = _Latest()
     asked: list[Asked] = []
     told: list[Asked] = []
@@ -68,11 +72,11 @@ def turns_of(index: int, example: Example) -> list[Turn]:
     start = 0
     for exchange in example.exchanges():
         if exchange.request.strip() or not asked:
-            asked.append(_request_of(example, exchange))
+            asked.append(_request_of(example, exchange, clean))
             told = []
-        told += _system_between(example, start, exchange.turn)
+        told += _system_between(example, start, exchange.turn, clean)
         start = exchange.turn
-        reply = _cleaned(example, exchange.reply)
+        reply = clean(exchange.reply)
         if reply.strip():
             others = (*told, *unrefused.values())[-MOST_OTHERS:]
             before.hold(asked[:-1])
@@ -108,30 +112,31 @@ class _Latest:
         self._seen = len(asked)
 
 
-def _system_between(example: Example, start: int, end: int) -> list[Asked]:
+def _system_between(
+    example: Example, start: int, end: int, clean: Clean
+) -> list[Asked]:
     """Return the system text of the messages start..end-1, joined, where there is any.
 
     Its place is that of the first of them.
     """
     messages = enumerate(example.messages[start:end], start)
     told = [(turn, m.content) for turn, m in messages if m.role == "system"]
-    text = _cleaned(example, "\n".join(content for _, content in told))
+    text = clean("\n".join(content for _, content in told))
     return [Asked(text, told[0][0])] if text.strip() else []
 
 
-def _request_of(example: Example, exchange: Exchange) -> Asked:
+def _request_of(example: Example, exchange: Exchange, clean: Clean) -> Asked:
     """Return the request, or the system text where it is blank."""
     text = exchange.request.strip()
     roles = ("user", "tool") if text else ("system",)
     turn = exchange.turn - 1
     while turn > 0 and example.messages[turn].role not in roles:
         turn -= 1
-    return Asked(_cleaned(example, text or exchange.system), max(0, turn))
+    return Asked(clean(text or exchange.system), max(0, turn))
 
 
-def _cleaned(example: Example, text: str) -> str:
-    """Blank out what stands for the images of a row that has some."""
-    return _without_placeholders(text) if example.unjudged_parts else text
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def foreign_rows(turns: Sequence[Turn]) -> set[int]:

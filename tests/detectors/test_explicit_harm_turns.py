@@ -118,7 +118,7 @@ def as_before(detector: ExplicitHarm, *rows: Example) -> list[float]:
     """Score each row by its exchanges' own requests alone."""
     turns = [turn for i, each in enumerate(rows) for turn in turns_of(i, each)]
     frozen = read_frozen(turns, detector._encoder, detector._head)
-    paired = read_pairs(turns, frozen.requests, detector._reader)
+    paired = read_pairs(turns, frozen.requests, detector._reader, detector._rate)
     logits = joint(frozen.logits, paired.logits) - discount(paired.counts)
     scores = detector._head.calibrated("score", logits)
     worst = [0.0] * len(rows)
