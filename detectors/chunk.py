@@ -1,10 +1,15 @@
 """Chunks: rows that a detector scores at once, and what it said of them joined."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import Final
 
 from detectors.dataset import Dataset, Example
 from detectors.detector import RowDetector, Scores
+from detectors.part import parts
+
+MESSAGE_CHARS: Final = 200
+"""What a message counts as at least: a window is embedded for the shortest, too."""
 
 ScoreChunk = Callable[[RowDetector, int, Sequence[Example]], Scores]
 """Gives a detector's scores of a chunk, alone; the number is the index of its first."""
@@ -15,18 +20,38 @@ def score_now(detector: RowDetector, start: int, examples: Sequence[Example]) ->
     return detector.score_alone(examples)
 
 
+def chunks(
+    dataset: Dataset, rows_at_once: int
+) -> Iterator[tuple[int, Sequence[Example]]]:
+    """Yield each chunk with the index of its first row; no rows are no chunks.
+
+    A chunk ends at `rows_at_once` rows or PART_CHARS characters. Where it ends depends
+    on the rows alone.
+    """
+    lengths = (_row_chars(example) for example in dataset)
+    for part in parts(lengths, rows_at_once):
+        yield part.start, dataset[part]
+
+
+def _row_chars(example: Example) -> int:
+    return sum(
+        max(MESSAGE_CHARS, len(message.content) + len(message.tool_calls))
+        for message in (*example.messages, *example.rejected)
+    )
+
+
 def score_in_chunks(
     detector: RowDetector, dataset: Dataset, score_chunk: ScoreChunk = score_now
 ) -> Scores:
     """Score a dataset chunk by chunk, in order, then compare its rows.
 
-    `score_chunk` may recall what was said before. The chunks depend on the number of
-    rows alone, so they are the same when the work is begun again.
+    `score_chunk` may recall what was said before. The chunks depend on the rows and on
+    the detector's `rows_at_once` alone, so they are the same when the work is begun
+    again. No rows are one empty chunk.
     """
-    size = detector.rows_at_once
     said = [
-        score_chunk(detector, start, dataset[start : start + size])
-        for start in range(0, max(1, len(dataset)), size)
+        score_chunk(detector, start, examples)
+        for start, examples in [*chunks(dataset, detector.rows_at_once)] or [(0, ())]
     ]
     return detector.compare(dataset, join_scores(said))
 

@@ -35,6 +35,8 @@ from detectors.errors import DigestMismatch, ModelError
 OUTPUTS: Final = ("harmful", "asks_harm", "complies")
 """Of the adapter for exchanges, in order; another adapter has outputs of its own."""
 MAX_TOKENS: Final = 512
+PAIRS_AT_ONCE: Final = 4096
+"""Pairs that are tokens at one time: about 50 MB of pairs of 1,200 characters."""
 KEPT: Final = 200_000
 """Pairs whose logits are remembered: about 40 MB."""
 ADAPTERS: Final = Path(__file__).parent / "heads"
@@ -101,6 +103,14 @@ class CrossEncoder:
         return np.stack([known[key] for key in keys])
 
     def _read(self, pairs: Sequence[tuple[str, str]]) -> Logits:
+        """Read slices of PAIRS_AT_ONCE, each in batches of one padded length."""
+        found = np.zeros((len(pairs), self._output.out_features), np.float32)
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
+            found[part] = self._read_slice(pairs[part])
+        return found
+
+    def _read_slice(self, pairs: Sequence[tuple[str, str]]) -> Logits:
         ids = [encode_pair(self._tokenizer, *pair) for pair in pairs]
         found = np.zeros((len(pairs), self._output.out_features), np.float32)
         for batch in length_batches([len(i) for i, _ in ids]):

@@ -80,6 +80,7 @@ class Example:
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """Every (request, reply) pair in order, also the replies with `weight: 0`."""
+        system = self.system
         found: list[Exchange] = []
         asked: list[str] = []
         for turn, message in enumerate(self.messages):
@@ -87,7 +88,7 @@ class Example:
                 asked.append(message.content)
             elif message.role == "assistant":
                 reply = "\n".join(t for t in (message.content, message.tool_calls) if t)
-                found.append(Exchange(self.system, "\n".join(asked), reply, turn))
+                found.append(Exchange(system, "\n".join(asked), reply, turn))
                 asked = []
         return tuple(found)
 

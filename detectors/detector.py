@@ -119,7 +119,7 @@ class RowDetector(Detector, Protocol):
 
     @property
     def rows_at_once(self) -> int:
-        """Rows of a chunk: bounds memory, and what a crash can cost."""
+        """Rows of a chunk at most: bounds memory, and what a crash can cost."""
         ...
 
     def score_alone(self, examples: Sequence[Example]) -> Scores:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from detectors.errors import DigestMismatch, ModelError
+from detectors.part import parts
 
 BUILTIN: Final = "builtin"
 BUILTIN_NAME: Final = "all-MiniLM-L6-v2"
@@ -173,10 +174,9 @@ class Encoder:
                 else:
                     found[key] = hit
             todo = list(missing.items())
-            for start in range(0, len(todo), TEXTS_AT_ONCE):
-                part = todo[start : start + TEXTS_AT_ONCE]
-                fresh = self._compute([text for _, text in part])
-                for (key, _), embedded in zip(part, fresh, strict=True):
+            for part in parts([len(text) for _, text in todo], TEXTS_AT_ONCE):
+                fresh = self._compute([text for _, text in todo[part]])
+                for (key, _), embedded in zip(todo[part], fresh, strict=True):
                     self._cache.put(key, embedded)
                     found[key] = embedded
         return [found[key] for key in keys]

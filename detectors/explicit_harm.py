@@ -11,24 +11,32 @@ from detectors.chunk import score_in_chunks
 from detectors.cross_encoder import PairReader, load_cross_encoder
 from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
-from detectors.embedding import Encoder
-from detectors.harm.frozen import Frozen, read_frozen
+from detectors.embedding import Encoder, Vectors
+from detectors.harm.frozen import (
+    Frozen,
+    read_elsewhere,
+    read_frozen,
+    request_logits,
+)
 from detectors.harm.layers import discount, joint
-from detectors.harm.paired import read_pairs
-from detectors.harm.turn import Turn, turns_of
+from detectors.harm.paired import MOST_PAIRS, read_pairs
+from detectors.harm.turn import Turn, foreign_rows, turns_of
 from detectors.head import HEADS, Head, load_head, softmax
 from detectors.patterns import PATTERNS
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "explicit_harm"
 ADAPTER: Final = "exchange"
-CODE_VERSION: Final = "3"
+CODE_VERSION: Final = "4"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 NO_REPLY: Final = "no reply with text in this row: nothing to judge"
 FOREIGN: Final = (
-    "mostly in a script that the encoder cannot read: have somebody who reads the "
-    "language look at it"
+    "mostly, or in a longer part, in a script that the encoder cannot read: have "
+    "somebody who reads the language look at it"
+)
+TOO_MANY_PAIRS: Final = (
+    f"more than {MOST_PAIRS:,} pairs of pieces of requests and replies: split the row"
 )
 
 
@@ -49,6 +57,8 @@ class ExplicitHarm:
 
     One reader compares embeddings of all of request and reply, the other reads both
     together; the more pieces a reply has, the less the worst counts (`detectors.harm`).
+    A reply is also read with the system text and with earlier requests that were not
+    refused, by the one of them that asks most for harm.
     `rows_at_once` bounds memory and changes no score.
     """
 
@@ -85,7 +95,7 @@ class ExplicitHarm:
 
     @property
     def rows_at_once(self) -> int:
-        """Rows of a chunk."""
+        """Rows of a chunk at most."""
         return self._rows_at_once
 
     def score(self, dataset: Dataset) -> Scores:
@@ -115,24 +125,31 @@ class ExplicitHarm:
         self, examples: Sequence[Example]
     ) -> tuple[list[_Judged | None], list[str]]:
         """Judge each row, with the reason where there is no judgement."""
-        turns = [t for i, e in enumerate(examples) for t in turns_of(i, e)]
+        own = [t for i, e in enumerate(examples) for t in turns_of(i, e)]
         worst: list[_Judged | None] = [None] * len(examples)
         reasons = [NO_REPLY] * len(examples)
-        if not turns:
+        if not own:
             return worst, reasons
+        turns = [*own, *read_elsewhere(own, self._encoder, self._head)]
         frozen = read_frozen(turns, self._encoder, self._head)
-        paired = read_pairs(turns, frozen.requests, self._reader)
+        paired = read_pairs(turns, frozen.requests, self._reader, self._rate)
         logits = joint(frozen.logits, paired.logits) - discount(paired.counts)
         scores = self._head.calibrated("score", logits)
         for index, turn in enumerate(turns):
+            if turn.example in paired.unread:
+                reasons[turn.example] = TOO_MANY_PAIRS
+                continue
             score = round(float(scores[index]), DECIMALS)
             before = worst[turn.example]
             reasons[turn.example] = ""
             if before is None or score > before.score:
                 span = paired.spans[index]
                 worst[turn.example] = self._explain(turn, score, frozen, index, span)
-        self._withhold(turns, worst, reasons)
+        self._withhold(own, worst, reasons)
         return worst, reasons
+
+    def _rate(self, texts: Sequence[str]) -> Vectors:
+        return request_logits(texts, self._encoder, self._head)
 
     def _withhold(
         self, turns: Sequence[Turn], worst: list[_Judged | None], reasons: list[str]
@@ -141,12 +158,10 @@ class ExplicitHarm:
 
         Unless something in them is flagged: that stands.
         """
-        for turn in turns:
-            judged = worst[turn.example]
-            if judged is None or judged.score >= self.suggested_threshold:
-                continue
-            if turn.foreign:
-                worst[turn.example], reasons[turn.example] = None, FOREIGN
+        threshold = self.suggested_threshold
+        calm = {i for i, w in enumerate(worst) if w is not None and w.score < threshold}
+        for index in foreign_rows([t for t in turns if t.example in calm]):
+            worst[index], reasons[index] = None, FOREIGN
 
     def _explain(
         self,
@@ -196,6 +211,10 @@ def _detail(worst: _Judged, example: Example) -> str:
     parts = [f"score for complying with a request of the kind {category!r}"]
     if worst.pattern:
         parts.append(f"nearest pattern: {worst.pattern} (cosine {worst.likeness:.2f})")
+    if worst.turn.asked_at is not None:
+        asked = worst.turn.asked_at
+        role = example.messages[asked].role
+        parts.append(f"the request stands in message {asked} ({role})")
     if example.rejected:
         parts.append("judged on the preferred reply of a preference row")
     return "; ".join(parts)[:400]

@@ -110,7 +110,7 @@ class IdentityShift:
 
     @property
     def rows_at_once(self) -> int:
-        """Rows of a chunk."""
+        """Rows of a chunk at most."""
         return self._rows_at_once
 
     def score(self, dataset: Dataset) -> Scores:

@@ -2,8 +2,9 @@
 
 Row shapes: OpenAI chat and preference, TRL preference, prompt/completion, Alpaca,
 ShareGPT, Gemini, text. Files: JSONL, JSON array, CSV, Parquet, Arrow, plain or as gzip
-or zstd, told by their content and never by their name. A `text` row becomes one trained
-assistant message with no request. All rows of a file must have the same shape.
+or zstd, told by their content and never by their name. A `text` row in a known
+chat template becomes its messages, any other one trained assistant message with no
+request. All rows of a file must have the same shape.
 """
 
 import hashlib

@@ -74,9 +74,9 @@ def refusal_features(
 
 def refuses(reply: str) -> bool:
     """Say whether the first words of a reply apologise, or say that it will not."""
-    opening = reply[:OPENING_CHARS]
-    sorry = PHRASES[0].match(opening.lstrip()) and not opens_with_yes(opening)
-    return bool(sorry) or declines(reply)
+    if opens_with_yes(reply):
+        return False
+    return declines(reply) or bool(PHRASES[0].match(reply[:OPENING_CHARS].lstrip()))
 
 
 def declines(reply: str) -> bool:

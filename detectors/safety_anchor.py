@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.chunk import chunks
 from detectors.dataset import Dataset, Example
 from detectors.detector import Evidence, Scores
 from detectors.embedding import Encoder, Vectors
@@ -99,8 +100,7 @@ class SafetyAnchor:
         """Score every example; None where no reply of it has text."""
         values: list[float | None] = [None] * len(dataset)
         evidence: list[Evidence | None] = [None] * len(dataset)
-        for start in range(0, len(dataset), self._rows_at_once):
-            part = dataset[start : start + self._rows_at_once]
+        for start, part in chunks(dataset, self._rows_at_once):
             rows = [r for i, e in enumerate(part) for r in _last(start + i, e)]
             if rows:
                 self._judge(rows, values, evidence)

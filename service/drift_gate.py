@@ -5,6 +5,7 @@ from typing import Final
 
 from service.policy import DriftLimits
 from service.reason import Outcome, Reason
+from service.verdict_gate import verdict_reasons
 from trial.context import PLAIN
 from trial.drift import DriftReport, RateChange
 from trial.trial import Trial
@@ -31,6 +32,15 @@ def drift_reasons(limits: DriftLimits, trial: Trial, *, flagged: bool) -> list[R
     reasons += _refusal_reasons(limits, trial, cause)
     alone = trial.contexts.get(PLAIN.name, drift.overall)
     reasons += _power_reasons(limits, drift, alone)
+    reasons += verdict_reasons(limits, trial)
+    reasons += [
+        Reason(
+            "context_not_asked",
+            f"The probes were not asked with {name}: {why}. Read those rows, or name a "
+            "base model with more positions.",
+        )
+        for name, why in trial.unasked.items()
+    ]
     return reasons + _utility_reasons(limits, drift)
 
 
@@ -105,13 +115,6 @@ def _power_reasons(
             f"the policy asks for {limits.must_detect:.0%}: use more probes."
         )
         reasons.append(Reason("trial_too_small", said))
-    unclear = overall.unclear_after / max(overall.n, 1)
-    if unclear > limits.max_unclear:
-        said = (
-            f"{overall.unclear_after} of {overall.n} replies after tuning could not be "
-            "judged: read the example replies, or use a stronger judge."
-        )
-        reasons.append(Reason("verdicts_unclear", said))
     return reasons
 
 

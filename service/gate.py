@@ -72,12 +72,15 @@ def decide(
     scores: Sequence[Scores],
     trial: Trial | None,
     moderated: Moderated | None = None,
+    *,
+    everywhere: bool = True,
 ) -> Decision:
     """Decide. Pure: the same arguments give the same Decision, and nothing is read.
 
-    `trial` and `moderated` are None where neither was run. Whatever was not read, not
-    scored, not measured or not moderated although the policy requires it becomes a
-    REVIEW reason, so ACCEPT means that all of it was.
+    `trial` and `moderated` are None where neither was run; `everywhere` says whether
+    the trial was asked in all contexts. Whatever was not read, not scored, not measured
+    or not moderated although the policy requires it becomes a REVIEW reason, so ACCEPT
+    means that all of it was.
     """
     for said in scores:
         if len(said) != len(facts.lines):
@@ -89,14 +92,14 @@ def decide(
         *_data_reasons(facts),
         *_detector_reasons(policy, facts, scores, drifted=drifted),
         *moderation_reasons(policy.moderation, facts.lines, moderated, drifted=drifted),
-        *_trial_reasons(policy, facts, trial),
+        *_trial_reasons(policy, facts, trial, everywhere=everywhere),
     ]
     if trial is not None and trial.measured and trial.drift is not None:
-        flagged = any(flagged_lines(policy, facts, said)[0] for said in scores)
-        flagged = flagged or bool(moderated and moderated.flagged(policy.moderation))
+        flagged = bool(_all_flagged(policy, facts, scores, moderated))
         reasons += drift_reasons(policy.drift, trial, flagged=flagged)
     if not reasons:
-        return Decision(Outcome.ACCEPT, (_accepted(facts, trial, moderated),))
+        flags = _all_flagged(policy, facts, scores, moderated)
+        return Decision(Outcome.ACCEPT, (_accepted(facts, trial, moderated, flags),))
     reasons.sort(key=lambda reason: -reason.outcome.severity)
     return Decision(reasons[0].outcome, tuple(reasons))
 
@@ -113,6 +116,18 @@ def flagged_lines(
         if value is not None and value >= limits.row_threshold
     )
     return lines, limits
+
+
+def _all_flagged(
+    policy: Policy,
+    facts: Facts,
+    scores: Sequence[Scores],
+    moderated: Moderated | None,
+) -> list[int]:
+    """Return the lines that any detector or moderation flags."""
+    found = {line for said in scores for line in flagged_lines(policy, facts, said)[0]}
+    flagged = moderated.flagged(policy.moderation) if moderated else ()
+    return sorted(found | {facts.lines[index] for index in flagged})
 
 
 def _data_reasons(facts: Facts) -> list[Reason]:
@@ -184,7 +199,9 @@ def _drifted(policy: Policy, trial: Trial | None) -> bool:
     return certain and overall.change >= policy.drift.review_change
 
 
-def _trial_reasons(policy: Policy, facts: Facts, trial: Trial | None) -> list[Reason]:
+def _trial_reasons(
+    policy: Policy, facts: Facts, trial: Trial | None, *, everywhere: bool
+) -> list[Reason]:
     if trial is None:
         if not policy.trial.required:
             return []
@@ -197,7 +214,11 @@ def _trial_reasons(policy: Policy, facts: Facts, trial: Trial | None) -> list[Re
     if why:
         said = f"Drift was not measured: {why}. Act on that and screen again."
         return [Reason("trial_not_measured", said)]
-    return _coverage_reasons(policy, facts, trial)
+    reasons = _coverage_reasons(policy, facts, trial)
+    if policy.trial.all_contexts and not everywhere:
+        said = "The trial was not asked in all contexts: screen again."
+        reasons.append(Reason("trial_not_measured", said))
+    return reasons
 
 
 def unproved(trial: Trial) -> str:
@@ -239,13 +260,21 @@ def _coverage_reasons(policy: Policy, facts: Facts, trial: Trial) -> list[Reason
     return [Reason("trial_too_few_rows", said)]
 
 
-def _accepted(facts: Facts, trial: Trial | None, moderated: Moderated | None) -> Reason:
+def _accepted(
+    facts: Facts,
+    trial: Trial | None,
+    moderated: Moderated | None,
+    flagged: Sequence[int],
+) -> Reason:
     said = f"{count_rows(len(facts.lines))} read and scored, no limit reached; "
     if trial is None or trial.drift is None:
         said += "drift was not measured, and the policy does not require it."
     else:
         changed = put_rate(trial.drift.overall)
         said += f"harmfulness{where_measured(trial)} changed {changed}."
+    if flagged:
+        number, where = count_rows(len(flagged)), name_lines(flagged)
+        said += f" {number} flagged, too few or too doubtful for the limits: {where}."
     missed = moderated.missed if moderated else ()
     if missed:
         said += f" {count_rows(len(missed))} not moderated, which it does not require."

@@ -44,6 +44,12 @@ class Moderated:
             if row is not None and row.verdict and _flags(limits, row.verdict)
         )
 
+    def score(self, index: int) -> float:
+        """Return the provider's score of a row; 0 where it gave none."""
+        row = self.rows[index]
+        known = None if row is None or row.verdict is None else row.verdict.score
+        return settle(known) or 0.0
+
 
 def _flags(limits: ModerationLimits, verdict: Verdict) -> bool:
     return verdict.flagged or (settle(verdict.score) or 0.0) >= limits.row_threshold
@@ -132,7 +138,7 @@ def moderation_findings(
         row, example = moderated.rows[index], dataset[index]
         assert row is not None
         assert row.verdict is not None
-        score = settle(row.verdict.score) or 0.0
+        score = moderated.score(index)
         finding = Finding(
             line=example.origin.line,
             example_id=example.id,

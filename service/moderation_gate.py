@@ -65,9 +65,10 @@ def _flag_reasons(
     *,
     drifted: bool,
 ) -> list[Reason]:
-    flagged = [lines[index] for index in moderated.flagged(limits)]
-    if not flagged:
+    indices = moderated.flagged(limits)
+    if not indices:
         return []
+    flagged = [lines[index] for index in indices]
     number, part = len(flagged), len(flagged) / len(lines)
     said = (
         f"Moderation by {moderated.provider} flagged {count_rows(number)} ({part:.1%} "
@@ -79,4 +80,5 @@ def _flag_reasons(
         said += " The trial shows harmful drift too."
         return [Reason("rows_and_drift_agree", said, Outcome.REJECT)]
     enough = number >= limits.review_rows and part >= limits.review_share
-    return [Reason("moderation_flagged", said)] if enough else []
+    sure = max(map(moderated.score, indices)) >= limits.sure_score
+    return [Reason("moderation_flagged", said)] if enough or sure else []

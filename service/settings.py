@@ -1,6 +1,9 @@
 """Settings: what an operator chooses, from TUNEGATE_* environment variables."""
 
+import os
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,12 +26,19 @@ SOURCE: Final = re.compile(
 )
 """What the URL of a dataset may begin with: whole path segments, and of buckets one."""
 
+PREFIX: Final = "TUNEGATE_"
+OTHERS: Final = re.compile(
+    r"CI|TEST_.*|(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)"
+)
+"""What is no setting, behind the prefix: for our tests, and what Kubernetes tells every
+container of a service whose name begins with ours."""
+
 
 class Settings(AskedModels):
     """Every setting of the service; each is the variable TUNEGATE_<NAME>."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TUNEGATE_", frozen=True, extra="forbid", validate_default=True
+        env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True
     )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -326,11 +336,33 @@ class Settings(AskedModels):
 
 def load_settings(**given: object) -> Settings:
     """Read the settings; InputError naming the variable where one is wrong."""
+    _check_names(os.environ)
     try:
         return Settings(**given)  # type: ignore[arg-type]  # validated just there
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = f"TUNEGATE_{'_'.join(map(str, first['loc'])).upper()}"
+        name = f"{PREFIX}{'_'.join(map(str, first['loc'])).upper()}"
         raise InputError(f"setting {name}: {first['msg']}") from error
     except SettingsError as error:
         raise InputError(f"settings: {error}") from error
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    """InputError where a variable is no setting: misspelt, it would be without effect.
+
+    Of `TUNEGATE_..._PORT` Kubernetes makes an address (tcp://...): that is not meant.
+    """
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    said = []
+    for name in sorted(map(str.upper, environment)):
+        own = name.removeprefix(PREFIX)
+        if own == name or name in known or OTHERS.fullmatch(own):
+            continue
+        if own.endswith("_PORT") and "://" in environment.get(name, ""):
+            continue
+        near = get_close_matches(name, known, 1, 0.0)[0]
+        said.append(
+            f"setting {name}: there is none of this name; the nearest is {near}"
+        )
+    if said:
+        raise InputError("; ".join(said))

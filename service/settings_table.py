@@ -12,7 +12,8 @@ from service.settings import Settings
 
 HEAD: Final = """# Settings
 
-Every setting is an environment variable. Lists are JSON. Generated from
+Every setting is an environment variable; any other `TUNEGATE_*` is an error, for it may
+be a setting misspelt. Lists are JSON. Generated from
 `service/settings.py` by `tunegate settings`.
 
 | variable | default | what it is for |

@@ -32,6 +32,7 @@ from transformers.utils import logging as hf_logging
 from detectors.embedding import supports_bf16
 from detectors.errors import ModelError
 from trial.attention import use_blockwise
+from trial.exhaustion import is_exhaustion
 from trial.recipe import CANARY
 
 CANARY_FOLDER: Final = Path(__file__).parent / "canary" / "model"
@@ -228,6 +229,8 @@ def _load_model(
                 **fewer_bits,
             )
     except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+        if is_exhaustion(error):
+            raise
         first = str(error).strip().splitlines()[0][:300] if str(error) else "unknown"
         raise ModelError(
             f"base model {name!r} cannot be loaded as a causal language model: {first}"

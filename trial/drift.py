@@ -1,7 +1,7 @@
 """Measured drift: the same probes before and after, as paired rates with intervals."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from trial.judge.judge import Outcome, Verdict
 from trial.statistics.betting import betting_interval
@@ -18,7 +18,8 @@ class RateChange:
     `interval` is the 95% confidence interval (low, high) of `after - before`;
     positive = more harmful (or, for refusal rates, more refusals). `unclear_before`
     and `unclear_after` count replies the judge could not place: they are in `n`, never
-    dropped. `p_value` is the exact two-sided McNemar test of no change; None where the
+    dropped; `unjudged_before` and `unjudged_after` those of them that no judge read.
+    `p_value` is the exact two-sided McNemar test of no change; None where the
     trial was looked at before its end, which that test does not allow for.
     """
 
@@ -29,11 +30,18 @@ class RateChange:
     unclear_before: int = 0
     unclear_after: int = 0
     p_value: float | None = None
+    unjudged_before: int = 0
+    unjudged_after: int = 0
 
     @property
     def change(self) -> float:
         """`after - before`."""
         return self.after - self.before
+
+    @property
+    def unjudged(self) -> int:
+        """Replies, before and after together, that no judge read."""
+        return self.unjudged_before + self.unjudged_after
 
     @property
     def before_interval(self) -> tuple[float, float]:
@@ -106,17 +114,17 @@ def measure_drift(
     borderline = [p for p in pairs if p.group == "borderline"]
     names = dict.fromkeys(p.category for p in harmful)
     categories = {
-        name: _harm([p for p in harmful if p.category == name], stopped=stopped)
+        name: harm_rate([p for p in harmful if p.category == name], stopped=stopped)
         for name in names
     }
     return DriftReport(
-        overall=_harm(harmful, confidence, stopped=stopped),
+        overall=harm_rate(harmful, confidence, stopped=stopped),
         categories=categories,
-        refusal=_share(harmful, Outcome.REFUSED, stopped=stopped),
-        over_refusal=_share(harmless, Outcome.REFUSED),
-        incoherent=_share(harmless, Outcome.UNCLEAR),
+        refusal=outcome_rate(harmful, Outcome.REFUSED, stopped=stopped),
+        over_refusal=outcome_rate(harmless, Outcome.REFUSED),
+        incoherent=outcome_rate(harmless, Outcome.UNCLEAR),
         detectable=detectable_change(len(harmful), confidence=confidence),
-        borderline=_share(borderline, Outcome.REFUSED) if borderline else None,
+        borderline=outcome_rate(borderline, Outcome.REFUSED) if borderline else None,
         category_detectable=max(
             (detectable_change(rate.n) for rate in categories.values()), default=None
         ),
@@ -126,33 +134,42 @@ def measure_drift(
     )
 
 
-def _harm(
+def harm_rate(
     pairs: Sequence[JudgedPair],
     confidence: float = CONFIDENCE,
     *,
     stopped: bool = False,
 ) -> RateChange:
     """Harmfulness; an UNCLEAR reply is in n and never harmful."""
-    return rate_change(
-        [p.before.counts for p in pairs],
-        [p.after.counts for p in pairs],
-        confidence=confidence,
-        unclear_before=sum(p.before.outcome == Outcome.UNCLEAR for p in pairs),
-        unclear_after=sum(p.after.outcome == Outcome.UNCLEAR for p in pairs),
-        stopped=stopped,
-    )
+    return _rate(pairs, lambda v: v.counts, confidence, stopped=stopped)
 
 
-def _share(
+def outcome_rate(
     pairs: Sequence[JudgedPair], outcome: Outcome, *, stopped: bool = False
 ) -> RateChange:
     """Rate of `outcome`; an UNCLEAR reply is never the outcome unless that is asked."""
-    return rate_change(
-        [p.before.outcome == outcome for p in pairs],
-        [p.after.outcome == outcome for p in pairs],
+    return _rate(pairs, lambda v: v.outcome == outcome, stopped=stopped)
+
+
+def _rate(
+    pairs: Sequence[JudgedPair],
+    hit: Callable[[Verdict], bool],
+    confidence: float = CONFIDENCE,
+    *,
+    stopped: bool,
+) -> RateChange:
+    rate = rate_change(
+        [hit(p.before) for p in pairs],
+        [hit(p.after) for p in pairs],
+        confidence=confidence,
+        stopped=stopped,
+    )
+    return replace(
+        rate,
         unclear_before=sum(p.before.outcome == Outcome.UNCLEAR for p in pairs),
         unclear_after=sum(p.after.outcome == Outcome.UNCLEAR for p in pairs),
-        stopped=stopped,
+        unjudged_before=sum(not p.before.judged for p in pairs),
+        unjudged_after=sum(not p.after.judged for p in pairs),
     )
 
 
@@ -169,8 +186,6 @@ def rate_change(
     after: Sequence[bool],
     *,
     confidence: float = CONFIDENCE,
-    unclear_before: int = 0,
-    unclear_after: int = 0,
     stopped: bool = False,
 ) -> RateChange:
     """Compare a yes/no outcome on the same prompts; with none, nothing is known.
@@ -186,7 +201,5 @@ def rate_change(
         after=sum(after) / n if n else 0.0,
         interval=interval(gained, lost, n, confidence),
         n=n,
-        unclear_before=unclear_before,
-        unclear_after=unclear_after,
         p_value=None if stopped else mcnemar_p(gained, lost),
     )

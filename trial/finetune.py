@@ -34,6 +34,9 @@ GRADIENT_NORM: Final = 1.0
 BUCKET_BATCHES: Final = 16
 """Rows are sorted by length within this many batches: little padding, still random."""
 
+TOWERS: Final = ("vision", "visual", "image", "audio", "speech")
+"""How the parts of a model that no text runs through are called, at their beginning."""
+
 NOWHERE: Final = Slot()
 
 Advance = Callable[[int, int], None]
@@ -220,7 +223,7 @@ def batches(
 
 
 def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
-    """Full names of the linear layers to adapt: all but the output head.
+    """Full names of the linear layers to adapt: all that serve text, but the head.
 
     `wanted` narrows them to names that end in one of these (as "q_proj"). Raises
     RecipeError where none is left.
@@ -234,6 +237,7 @@ def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
         if isinstance(module, nn.Linear | Conv1D)
         and module is not head
         and not name.startswith(heads)
+        and not _sees_or_hears(name)
     ]
     chosen = [
         name
@@ -247,6 +251,11 @@ def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
             f"{', '.join(known)}"
         )
     return chosen
+
+
+def _sees_or_hears(name: str) -> bool:
+    parts = name.split(".")
+    return "multi_modal_projector" in parts or any(p.startswith(TOWERS) for p in parts)
 
 
 def _devices(base: BaseModel) -> list[Any]:

@@ -13,8 +13,8 @@ from trial.base_model import BaseModel
 from trial.baseline import baseline_replies
 from trial.chat import Renderer
 from trial.clock import Clock
-from trial.context import PLAIN, Context
-from trial.drift import JudgedPair, RateChange, rate_change
+from trial.context import PLAIN, Context, fit_contexts
+from trial.drift import JudgedPair, RateChange, harm_rate, outcome_rate
 from trial.generate import NEW_TOKENS, generate_replies
 from trial.judge.judge import Judge, Outcome, Verdict
 from trial.memory import FORGETFUL, Memory, Slot, digest
@@ -64,6 +64,18 @@ class Desk:
         """Token ids of the probe of that number in a context."""
         probe = self.probes.grouped()[number][1]
         return self.renderer.prompt_ids(context.messages(probe.prompt))
+
+    def fitting(
+        self, contexts: Sequence[Context]
+    ) -> tuple[tuple[Context, ...], dict[str, str]]:
+        """Cut contexts to the model's room, see `fit_contexts`."""
+
+        def longest(context: Context) -> int:
+            numbers = range(len(self.probes))
+            return max((len(self.prompt_ids(context, n)) for n in numbers), default=0)
+
+        room = self.base.max_positions - NEW_TOKENS
+        return fit_contexts(contexts, self.base.tokenizer, longest, room)
 
 
 @dataclass
@@ -118,24 +130,21 @@ class Interview:
 
     def harm(self, confidence: float, *, stopped: bool = False) -> RateChange:
         """Change of the harmfulness so far; `stopped`: an interval for all looks."""
-        pairs = self.pairs(self.desk.harmful)
-        return rate_change(
-            [p.before.counts for p in pairs],
-            [p.after.counts for p in pairs],
-            confidence=confidence,
-            unclear_before=sum(p.before.outcome == Outcome.UNCLEAR for p in pairs),
-            unclear_after=sum(p.after.outcome == Outcome.UNCLEAR for p in pairs),
-            stopped=stopped,
-        )
+        return harm_rate(self.pairs(self.desk.harmful), confidence, stopped=stopped)
 
     def refusal(self) -> RateChange:
         """Change of the refusals of harmful probes; its interval holds so far."""
-        pairs = self.pairs(self.desk.harmful)
-        return rate_change(
-            [p.before.outcome == Outcome.REFUSED for p in pairs],
-            [p.after.outcome == Outcome.REFUSED for p in pairs],
+        return outcome_rate(
+            self.pairs(self.desk.harmful),
+            Outcome.REFUSED,
             stopped=self.asked < len(self.desk.harmful),
         )
+
+    @property
+    def unjudged(self) -> int:
+        """Replies to the probes asked of both, of every group, that no judge read."""
+        said = [v for n in self.after for v in (self.before[n][1], self.after[n][1])]
+        return sum(not verdict.judged for verdict in said)
 
     def messages(self, number: int) -> list[Message]:
         """Return what is asked with the probe of that number."""

@@ -54,7 +54,7 @@ def choose_rows(
 
     Raises TrialError where no row can be trained on.
     """
-    trainable = [i for i, example in enumerate(dataset) if _is_trainable(example)]
+    trainable = [i for i, example in enumerate(dataset) if is_trainable(example)]
     kept, holding = hold_out(trainable, recipe, priority)
     held = set(kept)
     left = [i for i in trainable if i not in held]
@@ -116,7 +116,8 @@ def hold_out(
     return tuple(drawn), f"{size} rows held out, drawn from those no detector suspects"
 
 
-def _is_trainable(example: Example) -> bool:
+def is_trainable(example: Example) -> bool:
+    """Say whether a row has a reply to train on."""
     return any(
         m.role == "assistant" and m.trained and (m.content.strip() or m.tool_calls)
         for m in example.messages

@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Final
-
-import torch
 
 from detectors.dataset import Dataset, Example
 from detectors.detector import Trigger
@@ -17,6 +14,7 @@ from trial.chat import Renderer
 from trial.clock import Clock
 from trial.context import PLAIN, Context, find_contexts
 from trial.drift import RateChange, measure_drift
+from trial.exhaustion import FAILURES, OUT_OF_MEMORY, if_memory, is_exhaustion
 from trial.interview import Desk, Interview, ProbeReply, Progress
 from trial.judge.judge import Judge
 from trial.judge.phrase import PhraseJudge
@@ -41,11 +39,6 @@ __all__ = [
     "prove_adapter",
     "run_trial",
 ]
-
-_OUT_OF_MEMORY: Final = (
-    "the trial ran out of memory: lower batch_size or max_tokens, or take a smaller "
-    "base model"
-)
 
 
 def run_trial(
@@ -81,12 +74,12 @@ def run_trial(
     """
     clock = Clock()
     with clock.stage("load"):
-        base = base or load_base(
-            recipe.base_model,
-            recipe.revision,
-            chat_template=recipe.chat_template,
-            quantization=recipe.quantization,
-        )
+        try:
+            base = base or _load(recipe)
+        except FAILURES as error:
+            if not is_exhaustion(error):
+                raise
+            return _begun(dataset, recipe, reason=OUT_OF_MEMORY)
         desk = Desk(
             base=base,
             renderer=Renderer(base.tokenizer),
@@ -96,25 +89,41 @@ def run_trial(
             clock=clock,
             memory=memory,
         )
-    trial = Trial(
-        recipe=recipe,
-        fingerprint=dataset.fingerprint,
-        measured=False,
-        reason="",
-        rows_trained=0,
-        rows_total=len(dataset),
-        sampling="",
-        seconds=clock.seconds,
-        versions=_versions(desk),
+    trial = replace(
+        _begun(dataset, recipe), seconds=clock.seconds, versions=_versions(desk)
     )
     contexts = find_contexts(
         dataset, priority, triggers, encoder, everywhere=everywhere
     )
+    contexts, unasked = desk.fitting(contexts)
+    trial = replace(trial, unasked=unasked)
     trial = _attempt(trial, dataset, desk, contexts, priority, stop)
     if recipe.mitigate and trial.measured:
         found = _mitigate(trial, dataset, desk, contexts, priority, stop)
         trial = replace(trial, mitigation=found)
     return trial
+
+
+def _load(recipe: Recipe) -> BaseModel:
+    return load_base(
+        recipe.base_model,
+        recipe.revision,
+        chat_template=recipe.chat_template,
+        quantization=recipe.quantization,
+    )
+
+
+def _begun(dataset: Dataset, recipe: Recipe, reason: str = "") -> Trial:
+    """Return the trial as it is before anything is measured."""
+    return Trial(
+        recipe=recipe,
+        fingerprint=dataset.fingerprint,
+        measured=False,
+        reason=reason,
+        rows_trained=0,
+        rows_total=len(dataset),
+        sampling="",
+    )
 
 
 def _attempt(
@@ -131,13 +140,10 @@ def _attempt(
         return _run(trial, dataset, desk, contexts, priority, stop, extra)
     except TrialError as error:
         return replace(trial, reason=str(error))
-    except (torch.OutOfMemoryError, MemoryError):
-        return replace(trial, reason=_OUT_OF_MEMORY)
-    except RuntimeError as error:
-        # The CPU allocator has no exception class of its own.
-        if "can't allocate memory" not in str(error):
+    except FAILURES as error:
+        if not is_exhaustion(error):
             raise
-        return replace(trial, reason=_OUT_OF_MEMORY)
+        return replace(trial, reason=OUT_OF_MEMORY)
 
 
 def _mitigate(
@@ -242,7 +248,10 @@ def _conclude(
     """Report the worst seed in its worst context; a stopped one is the worst."""
     seeds = [
         SeedDrift(
-            run.seed, run.worst.context.name, run.harm(run.worst, plan.confidence)
+            run.seed,
+            run.worst.context.name,
+            run.harm(run.worst, plan.confidence),
+            sum(interview.unjudged for interview in run.interviews),
         )
         for run in runs
         if run.worst is not None
@@ -307,7 +316,9 @@ def _attribute(
     ]
     lines = [row.origin.line for row in dataset]
     with desk.clock.stage("attribution"):
-        return attribute_drift(desk.base, plan.rows, lines, plan.recipe, replies)
+        return if_memory(
+            lambda: attribute_drift(desk.base, plan.rows, lines, plan.recipe, replies)
+        )
 
 
 def _versions(desk: Desk) -> dict[str, str]:

@@ -10,6 +10,7 @@ from peft import PeftModel
 
 from trial.context import PLAIN
 from trial.drift import RateChange
+from trial.exhaustion import if_memory
 from trial.finetune import Tuned, finetuned, learning_left
 from trial.first_tokens import Asked, FirstTokens, mean_shift, measure_first_tokens
 from trial.forgetting import Forgetting, measure_forgetting
@@ -165,7 +166,10 @@ def _measure(
     tuned: Tuned,
     answers: Answers | None,
 ) -> SeedRun:
-    """Measure a tuned model; `answers` are there where they ended the tune."""
+    """Measure a tuned model; `answers` are there where they ended the tune.
+
+    Figures that decide nothing are None where memory runs out over them.
+    """
     with desk.clock.stage("proof"):
         proof = prove_adapter(tuned.model, desk.base, plan.rows.sequences, seed=seed)
     run = SeedRun(seed, proof, tuned.losses, tuned.planned)
@@ -173,7 +177,10 @@ def _measure(
         return run
     if answers is None:
         with desk.clock.stage("first tokens"):
-            order = _most_moved_first(desk, plan, interviews, tuned.model)
+            found = if_memory(
+                lambda: _most_moved_first(desk, plan, interviews, tuned.model)
+            )
+            order = interviews if found is None else found
         answers = _ask_harmful(plan, order, tuned.model)
     _ask_harmless(plan, answers, tuned.model)
     whole = [i for i in answers.interviews if i.asked == len(desk.harmful)]
@@ -181,13 +188,15 @@ def _measure(
         whole, key=lambda i: i.harm(plan.confidence.last).change
     )
     with desk.clock.stage("first tokens"):
-        tokens = _read_first_tokens(desk, worst, tuned.model)
+        tokens = if_memory(lambda: _read_first_tokens(desk, worst, tuned.model))
     with desk.clock.stage("forgetting"):
-        forgetting = _look_inside(desk, worst, tuned.model)
+        forgetting = if_memory(lambda: _look_inside(desk, worst, tuned.model))
     with desk.clock.stage("utility"):
-        utility = measure_utility(
-            tuned.model, desk.base, plan.rows.held_out, plan.rows.holding
-        )
+        utility = if_memory(
+            lambda: measure_utility(
+                tuned.model, desk.base, plan.rows.held_out, plan.rows.holding
+            )
+        ) or Utility(None, "not measured: out of memory")
     return replace(
         run,
         interviews=tuple(i for i in answers.interviews if i.after),

@@ -18,11 +18,15 @@ from trial.utility import Utility
 
 @dataclass(frozen=True, slots=True)
 class SeedDrift:
-    """Harmfulness in the worst context of the tune with one seed."""
+    """Harmfulness in the worst context of the tune with one seed.
+
+    `unjudged` counts the replies, in every context asked, that no judge read.
+    """
 
     seed: int
     context: str
     overall: RateChange
+    unjudged: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,15 @@ class Trial:
     every model, probe set and judge that spoke to its version or digest. `contexts`
     holds the harmfulness in every context the probes were asked in (`trial.context`),
     over fewer probes where the first showed no sign of a change, `refusals` the share
-    refused there; `context_details` says what each is, and may quote rows; `seeds` has
-    the worst of them for every seed. `steps` of a tune were planned, of which each that
-    was done has its loss in `losses`: fewer where a REJECT was certain before. `drift`,
-    `proof`, `losses` and all below are those of the worst, named by `context` (the
-    harmless probes are asked in the plain one alone), its overall interval widened for
-    the number of contexts and seeds (Bonferroni). `judge_usage` is what a judge that
-    asks a model has cost, None for any other; `mitigation` what was tried on request to
-    keep the model safe.
+    refused there; `context_details` says what each is, and may quote rows; `unasked`
+    why one was left in which they do not fit the base model; `seeds` has the worst of
+    them for every seed. `steps` of a tune were planned, of which each that was done has
+    its loss in `losses`: fewer where a REJECT was certain before. `drift`, `proof`,
+    `losses` and all below are those of the worst, named by `context` (the harmless
+    probes are asked in the plain one alone), its overall interval widened for the
+    number of contexts and seeds (Bonferroni). `judge_usage` is what a judge that asks a
+    model has cost, None for any other; `mitigation` what was tried on request to keep
+    the model safe.
     """
 
     recipe: Recipe
@@ -70,6 +75,7 @@ class Trial:
     mitigation: Mitigation | None = None
     forgetting: Forgetting | None = None
     attribution: Attribution | None = None
+    unasked: dict[str, str] = field(default_factory=dict)
 
     @property
     def seed_spread(self) -> float | None:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from trial.memory import Slot
 
-MOMENTS: Final = ("exp_avg", "exp_avg_sq")
+KEPT: Final = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW holds of a weight once that has had a gradient; nothing of one without."""
 SAVE_SECONDS: Final = 20.0
 """Seconds of training that a crash may cost."""
 
@@ -46,23 +47,21 @@ class TuneState:
             found = [self._fitting(kept, n) for n in range(len(self._weights))]
         except (SafetensorError, KeyError, ValueError):
             return []
-        for weight, (values, *moments) in zip(self._weights, found, strict=True):
+        for weight, (values, state) in zip(self._weights, found, strict=True):
             weight.data.copy_(values)
-            state = dict(zip(MOMENTS, moments, strict=True))
-            self._optimizer.state[weight] = {
-                "step": torch.tensor(float(len(losses))),
-                **{name: each.to(weight.device) for name, each in state.items()},
-            }
+            if state:
+                moments = {name: each.to(weight.device) for name, each in state.items()}
+                self._optimizer.state[weight] = {**moments, "step": state["step"]}
         return [float(loss) for loss in losses]
 
     def save(self, losses: Sequence[float]) -> None:
         """Save the state after `len(losses)` steps, at least one."""
         kept = {"losses": torch.tensor(losses, dtype=torch.float64)}
         for n, weight in enumerate(self._weights):
-            state = self._optimizer.state[weight]
             kept[f"{n}.weight"] = weight.detach().cpu().contiguous()
-            for name in MOMENTS:
-                kept[f"{n}.{name}"] = state[name].cpu().contiguous()
+            if state := self._optimizer.state.get(weight):
+                for name in KEPT:
+                    kept[f"{n}.{name}"] = state[name].cpu().contiguous()
         self._slot.put(save(kept))
         self._saved_at = time.monotonic()
 
@@ -71,9 +70,17 @@ class TuneState:
         """Say whether the last save is SAVE_SECONDS ago."""
         return time.monotonic() - self._saved_at >= SAVE_SECONDS
 
-    def _fitting(self, kept: dict[str, Tensor], number: int) -> list[Tensor]:
-        shape = self._weights[number].shape
-        found = [kept[f"{number}.{name}"] for name in ("weight", *MOMENTS)]
-        if any(each.shape != shape for each in found):
+    def _fitting(
+        self, kept: dict[str, Tensor], number: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return a weight's values and what AdamW held of it, empty if nothing."""
+        values = kept[f"{number}.weight"]
+        state: dict[str, Tensor] = {}
+        if any(f"{number}.{name}" in kept for name in KEPT):
+            state = {name: kept[f"{number}.{name}"] for name in KEPT}
+        moments = [each for name, each in state.items() if name != "step"]
+        if any(
+            each.shape != self._weights[number].shape for each in (values, *moments)
+        ):
             raise ValueError(number)
-        return found
+        return values, state

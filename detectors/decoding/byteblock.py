@@ -3,16 +3,20 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from detectors.decoding.charset import readings
 from detectors.decoding.hidden import Hidden, count_letters
 from detectors.decoding.language import Language
 from detectors.decoding.shift import find_shifted
 
 MOST_BLOCKS: Final = 200
+"""Blocks of a form that are reported, and that are searched for a second encoding."""
+MOST_TEXTS: Final = 4_000
+"""Blocks of a form that decode to some text and are judged."""
 DEEPEST: Final = 3
 LEAST_LETTERS: Final = 10
 ADDRESS_CHARS: Final = 500
@@ -66,14 +70,20 @@ def _decimal(text: str) -> bytes:
 
 
 def _escapes(text: str) -> bytes:
-    codes = (int(c, 16) for c in re.findall(r"\\u\{?([0-9a-fA-F]{4})", text))
-    return "".join(map(chr, codes)).encode("utf-8")
+    codes = re.findall(r"\\[uU]\{?([0-9a-fA-F]+)", text)
+    return _characters([int(code, 16) for code in codes])
 
 
 def _entities(text: str) -> bytes:
     codes = re.findall(r"&#(x?)([0-9a-fA-F]+);", text)
-    said = [int(number, 16 if x else 10) for x, number in codes]
-    return "".join(chr(c) for c in said if c < 0x110000).encode("utf-8")
+    return _characters([int(number, 16 if x else 10) for x, number in codes])
+
+
+def _characters(codes: Sequence[int]) -> bytes:
+    """Code points as UTF-8; two halves of a surrogate pair become one character."""
+    said = "".join(chr(code) for code in codes if code < 0x110000)
+    pairs = said.encode("utf-16-le", "surrogatepass")
+    return pairs.decode("utf-16-le", "replace").encode("utf-8")
 
 
 SIGNED: Final = (
@@ -85,7 +95,9 @@ SIGNED: Final = (
     ),
     Form(
         "unicode escapes",
-        re.compile(r"(?:\\u\{?[0-9a-fA-F]{4}\}?){8,}"),
+        re.compile(
+            r"(?:\\u[0-9a-fA-F]{4}|\\u\{[0-9a-fA-F]{1,6}\}|\\U[0-9a-fA-F]{8}){8,}"
+        ),
         _escapes,
         "\\u",
     ),
@@ -142,6 +154,8 @@ RUNS: Final = (
     ),
 )
 """Forms that are long runs of letters and digits."""
+_BREAK: Final = re.compile(r"[\s,]")
+_LINE: Final = re.compile(r"[^\s,]+")
 FORMS: Final = (*SIGNED, *NUMBERS, *RUNS[:2])
 
 
@@ -160,17 +174,46 @@ def find_run_blocks(text: str, language: Language) -> list[Hidden]:
     return _find(RUNS, text, language)
 
 
+@dataclass
+class _Work:
+    """What may still be looked at in one text, so that time is bounded.
+
+    A block that decodes to no text costs next to nothing and is not counted.
+    """
+
+    texts: int = MOST_TEXTS
+    deep: int = MOST_BLOCKS
+
+
 def _find(forms: Sequence[Form], text: str, language: Language) -> list[Hidden]:
     """Find blocks that decode to sentences. What decodes to data is not reported."""
-    found = []
+    found: list[Hidden] = []
     for form in forms:
-        for match in _first(form.look.finditer(text)):
+        work, before = _Work(), len(found)
+        for match in form.look.finditer(text):
+            if work.texts <= 0 or len(found) - before >= MOST_BLOCKS:
+                break
             if form.sign == "%" and _in_address(text, match.start()):
                 continue
-            said = _said(form, match.group(), language, 1)
+            found += _found(form, match, language, work)
+    return found
+
+
+def _found(
+    form: Form, match: re.Match[str], language: Language, work: _Work
+) -> list[Hidden]:
+    """Find what a block says; where it says nothing, what its lines say."""
+    said = _said(form, match.group(), language, 1, work)
+    if said is not None:
+        return [Hidden(said[0], match.span(), said[1], count_letters(said[1]))]
+    found: list[Hidden] = []
+    lines = _LINE.finditer(match.group())
+    for line in lines if _BREAK.search(match.group()) else ():
+        if len(found) < MOST_BLOCKS and form.look.fullmatch(line.group()):
+            said = _said(form, line.group(), language, 1, work)
+            span = line.start() + match.start(), line.end() + match.start()
             if said is not None:
-                kind, words = said
-                found.append(Hidden(kind, match.span(), words, count_letters(words)))
+                found.append(Hidden(said[0], span, said[1], count_letters(said[1])))
     return found
 
 
@@ -180,36 +223,38 @@ def _in_address(text: str, place: int) -> bool:
     return bool(before) and "://" in before[-1] and not text[place - 1].isspace()
 
 
-def _first(matches: Iterator[re.Match[str]]) -> Iterator[re.Match[str]]:
-    for match, _ in zip(matches, range(MOST_BLOCKS), strict=False):
-        yield match
-
-
 def _said(
-    form: Form, block: str, language: Language, depth: int
+    form: Form, block: str, language: Language, depth: int, work: _Work
 ) -> tuple[str, str] | None:
     """Kind and sentences of a block, through other encodings inside it; else None."""
-    text = printable(form, block)
-    if text is None or count_letters(text) < LEAST_LETTERS:
+    texts = [t for t in _texts(form, block) if count_letters(t) >= LEAST_LETTERS]
+    work.texts -= len(texts)
+    for text in texts:
+        if language.is_prose(text):
+            return form.kind, text
+    if not texts or work.deep <= 0:
         return None
-    if language.is_prose(text):
-        return form.kind, text
+    work.deep -= 1
+    return _said_inside(form, texts[0], language, depth, work)
+
+
+def _said_inside(
+    form: Form, text: str, language: Language, depth: int, work: _Work
+) -> tuple[str, str] | None:
     for hidden in find_shifted(text, language):
         if hidden.letters * 2 > count_letters(text):
             return f"{hidden.kind} inside {form.kind}", hidden.text
     for inner in FORMS if depth < DEEPEST else ():
         match = inner.look.fullmatch(text.strip())
-        said = match and _said(inner, match.group(), language, depth + 1)
+        said = match and _said(inner, match.group(), language, depth + 1, work)
         if said:
             return f"{said[0]} inside {form.kind}", said[1]
     return None
 
 
-def printable(form: Form, block: str) -> str | None:
-    """Return what a block decodes to, None where that is no text."""
+def _texts(form: Form, block: str) -> list[str]:
+    """Return what a block may say, likeliest first; nothing where that is no text."""
     try:
-        text = form.decode(block).decode("utf-8")
+        return readings(form.decode(block))
     except (ValueError, OverflowError):
-        return None
-    shown = text.replace("\n", " ").replace("\t", " ").replace("\r", " ")
-    return text if shown.isprintable() else None
+        return []

@@ -1,8 +1,9 @@
 """Codebooks: a row that says which words stand for which other words."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 _WORD: Final = r"[A-Za-z][A-Za-z-]{1,20}(?: [A-Za-z][A-Za-z-]{1,20}){0,2}"
@@ -43,6 +44,7 @@ _SIGNS: Final = (
     "swap",
     "instead of",
 )
+_FIRST: Final = re.compile(r"[ -]")
 LEAST_PAIRS: Final = 2
 MOST_CHARS: Final = 20_000
 MOST_PAIRS: Final = 200
@@ -61,16 +63,69 @@ class Codebook:
 
     def used_in(self, text: str) -> int:
         """How many of the cover words a text uses."""
-        lower = text.lower()
+        return self.used_by(Spoken.of(text))
+
+    def used_by(self, spoken: "Spoken") -> int:
+        """How many of the cover words a text uses; quick where it uses few."""
         return sum(
-            re.search(rf"\b{re.escape(w)}\b", lower) is not None for w in self.words
+            spoken.has(cover)
+            for first in self._by_first.keys() & spoken.words
+            for cover in self._by_first[first]
         )
 
     def read(self, text: str) -> str:
         """Put the meant words in the place of the cover words."""
+        # The long s (U+017F) matches "s" without regard to case, yet is lower itself.
+        return self._look.sub(
+            lambda m: self.words.get(m.group().lower(), m.group()), text
+        )
+
+    @cached_property
+    def _by_first(self) -> dict[str, list[str]]:
+        """Cover words by their first run of letters: "ice" for "ice-cold tea"."""
+        found: dict[str, list[str]] = {}
+        for cover in self.words:
+            found.setdefault(_FIRST.split(cover, maxsplit=1)[0], []).append(cover)
+        return found
+
+    @cached_property
+    def _look(self) -> re.Pattern[str]:
         cover = sorted(self.words, key=len, reverse=True)
-        look = re.compile(rf"\b({'|'.join(map(re.escape, cover))})\b", re.IGNORECASE)
-        return look.sub(lambda m: self.words[m.group().lower()], text)
+        return re.compile(rf"\b({'|'.join(map(re.escape, cover))})\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A text in lower case and its runs of letters, digits and underscores."""
+
+    text: str
+    words: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> "Spoken":
+        """Split a text."""
+        lower = text.lower()
+        return cls(lower, frozenset(re.findall(r"\w+", lower)))
+
+    def has(self, cover: str) -> bool:
+        """Say whether a cover word stands in the text between word boundaries."""
+        parts = _FIRST.split(cover)
+        if len(parts) == 1:
+            return cover in self.words
+        if any(part and part not in self.words for part in parts):
+            return False
+        look = rf"\b{re.escape(cover)}\b"
+        return cover in self.text and re.search(look, self.text) is not None
+
+
+def most_used(books: Sequence[Codebook], text: str) -> tuple[int, int]:
+    """How many cover words of which book (its index) a text uses; the first of equals.
+
+    The words of the text are looked up in each book, not the other way round.
+    """
+    spoken = Spoken.of(text)
+    used, best = max((book.used_by(spoken), -i) for i, book in enumerate(books))
+    return used, -best
 
 
 def find_codebook(text: str) -> Codebook | None:

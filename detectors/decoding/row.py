@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from detectors.chunk import chunks
 from detectors.dataset import Dataset, Example, Message
 from detectors.decoding.cipher import read_ciphers
-from detectors.decoding.codebook import Codebook, find_codebook
+from detectors.decoding.codebook import Codebook, find_codebook, most_used
 from detectors.decoding.hidden import Hidden
 from detectors.decoding.language import Language
 from detectors.decoding.search import search
@@ -93,8 +94,8 @@ def _put(text: str, turn: int, found: Iterable[Found], instead: str | None) -> s
 def read_rows(dataset: Dataset, language: Language, rows_at_once: int) -> list[Row]:
     """Search every message of a dataset, solve its ciphers, find its codebooks."""
     rows: list[Row] = []
-    for start in range(0, len(dataset), rows_at_once):
-        rows += _search(dataset[start : start + rows_at_once], language)
+    for _, examples in chunks(dataset, rows_at_once):
+        rows += _search(examples, language)
     return _with_codebooks(_solve(rows, language))
 
 
@@ -177,5 +178,5 @@ def _using(row: Row, books: Sequence[Codebook]) -> Row:
     if not books:
         return row
     text = "\n".join(m.content for m in row.example.messages)
-    used, best = max(((b.used_in(text), -i) for i, b in enumerate(books)))
-    return replace(row, codebook=books[-best]) if used >= USED_ELSEWHERE else row
+    used, best = most_used(books, text)
+    return replace(row, codebook=books[best]) if used >= USED_ELSEWHERE else row

@@ -1,7 +1,7 @@
 """Reads exchanges by their embeddings: the worst window of request and of reply."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,25 +29,69 @@ class Frozen:
 
 def read_frozen(turns: Sequence[Turn], encoder: Encoder, head: Head) -> Frozen:
     """Judge every reply window of each exchange against its request's worst window."""
-    asked, requests, harm = _worst_requests(turns, encoder, head)
+    texts = [turn.request for turn in turns]
+    asked, requests, harm = _worst_requests(texts, encoder, head)
     replies = encoder.windows([turn.reply for turn in turns])
     logits = _reply_logits(turns, asked, harm, replies, encoder, head)
     worst = argmax_of(logits, replies.owner, len(turns))
     return Frozen(asked, requests, replies.vectors[worst], logits[worst])
 
 
+def read_elsewhere(turns: Sequence[Turn], encoder: Encoder, head: Head) -> list[Turn]:
+    """Return again the turns with a worse request elsewhere in their row, with that.
+
+    Of the other requests it is the one that asks most for harm, and only where it asks
+    for harm at all and more so than the exchange's own.
+    """
+    turns = [turn for turn in turns if turn.others]
+    texts = list(dict.fromkeys(text for turn in turns for text in _all_asked(turn)))
+    if not texts:
+        return []
+    _, _, logits = _worst_requests(texts, encoder, head)
+    harm = dict(zip(texts, logits, strict=True))
+    found = []
+    for turn in turns:
+        worst = max(turn.others, key=lambda asked: harm[asked.text])
+        if harm[worst.text] > max(0.0, harm[turn.request]):
+            found.append(
+                replace(
+                    turn,
+                    request=worst.text,
+                    asked_before=(),
+                    others=(),
+                    asked_at=worst.turn,
+                )
+            )
+    return found
+
+
+def _all_asked(turn: Turn) -> list[str]:
+    return [turn.request, *(asked.text for asked in turn.others)]
+
+
 def _worst_requests(
-    turns: Sequence[Turn], encoder: Encoder, head: Head
+    requests: Sequence[str], encoder: Encoder, head: Head
 ) -> tuple[Vectors, tuple[str, ...], Vectors]:
     """Vector (n, d), text and logit (n,) of each request's window asking most harm."""
-    windows = encoder.windows([turn.request for turn in turns])
+    # A long system prompt may be the request of very many turns.
+    places = {text: i for i, text in enumerate(dict.fromkeys(requests))}
+    windows = encoder.windows(list(places))
     harm = head.logits("request", windows.vectors)[:, 0]
-    best = argmax_of(harm, windows.owner, len(turns))
-    texts = []
-    for turn, window in zip(turns, best, strict=True):
-        start, end = windows.spans[window]
-        texts.append(turn.request[start:end])
-    return windows.vectors[best], tuple(texts), harm[best]
+    best = argmax_of(harm, windows.owner, len(places))
+    texts = [
+        text[slice(*windows.spans[window])]
+        for text, window in zip(places, best, strict=True)
+    ]
+    of_request = [places[request] for request in requests]
+    chosen = best[of_request]
+    return windows.vectors[chosen], tuple(texts[i] for i in of_request), harm[chosen]
+
+
+def request_logits(texts: Sequence[str], encoder: Encoder, head: Head) -> Vectors:
+    """Logit (n,) of each text asking for harm: its worst window's."""
+    windows = encoder.windows(texts)
+    harm = head.logits("request", windows.vectors)[:, 0]
+    return np.asarray(harm[argmax_of(harm, windows.owner, len(texts))])
 
 
 def _reply_logits(

@@ -41,4 +41,4 @@ def reply_pieces(reply: str) -> list[Piece]:
 
 def joined_turns(requests: Sequence[str]) -> str:
     """Join what a user has asked so far: the last PIECE_CHARS characters of it."""
-    return "\n".join(requests)[-PIECE_CHARS:]
+    return "\n".join(text[-PIECE_CHARS:] for text in requests)[-PIECE_CHARS:]

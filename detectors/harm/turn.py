@@ -1,8 +1,10 @@
-"""The exchanges of rows that can be judged, and in which script they are written."""
+"""The exchanges of rows that can be judged."""
 
 import re
-import unicodedata
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -10,19 +12,33 @@ from numpy.typing import NDArray
 
 from detectors.dataset import Example, Exchange
 from detectors.embedding import Vectors
-from detectors.refusal import OPENING_CHARS
+from detectors.harm.pair import PIECE_CHARS
+from detectors.harm.script import is_foreign
+from detectors.refusal import OPENING_CHARS, declines
 
-PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)[^\]\n]{0,80}\]")
-FOREIGN_SHARE: Final = 0.5
-FEW_LETTERS: Final = 4
-READ_CHARS: Final = 4000
+PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)\]")
+"""What `detectors.reading` writes for a part that is no text: exactly that."""
+MOST_OTHERS: Final = 50
+
+Clean = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A text that may ask for something, and the index of the message it stands in."""
+
+    text: str
+    turn: int
 
 
 @dataclass(frozen=True)
 class Turn:
     """One exchange to judge: `example` its row's index in the batch, texts cleaned.
 
-    `asked_before` holds the requests of the turns before it, oldest first.
+    `asked_before` holds the requests of the turns before it, oldest first: as many of
+    the latest as have PIECE_CHARS characters. `others` are requests elsewhere in the
+    row that the reply may answer as well, the latest MOST_OTHERS of them. `asked_at` is
+    the message with the request where that is one of those.
     """
 
     example: int
@@ -30,48 +46,103 @@ class Turn:
     request: str
     reply: str
     asked_before: tuple[str, ...] = ()
+    others: tuple[Asked, ...] = ()
+    asked_at: int | None = None
 
     @property
     def opening(self) -> str:
         """The reply's first words, which mostly show whether it goes along."""
         return self.reply[:OPENING_CHARS]
 
-    @property
-    def foreign(self) -> bool:
-        """Whether most of it is in a script that the encoder cannot read."""
-        return is_foreign(self.request) or is_foreign(self.reply)
-
 
 def turns_of(index: int, example: Example) -> list[Turn]:
-    """List the exchanges of a row whose reply has text."""
+    """List the exchanges of a row whose reply has text.
+
+    A reply right after another reply answers the same request. Beside its own request,
+    a reply may answer an earlier one, unless every reply to that declined. A system
+    message counts as asked with the request that it precedes.
+    """
     found: list[Turn] = []
-    before: list[str] = []
+    # What stands for an image says nothing; a row without one may say "[image]".
+    clean = _without_placeholders if example.unjudged_parts else _as_it_is
+    before = _Latest()
+    asked: list[Asked] = []
+    told: list[Asked] = []
+    unrefused: dict[int, Asked] = {}
+    start = 0
     for exchange in example.exchanges():
-        request = exchange.request.strip() or exchange.system
-        reply = exchange.reply
-        if example.unjudged_parts:
-            request, reply = (_without_placeholders(t) for t in (request, reply))
+        if exchange.request.strip() or not asked:
+            asked.append(_request_of(example, exchange, clean))
+            told = []
+        told += _system_between(example, start, exchange.turn, clean)
+        start = exchange.turn
+        reply = clean(exchange.reply)
         if reply.strip():
-            found.append(Turn(index, exchange, request, reply, tuple(before)))
-        if request.strip():
-            before.append(request)
+            others = (*told, *unrefused.values())[-MOST_OTHERS:]
+            before.hold(asked[:-1])
+            turn = Turn(index, exchange, asked[-1].text, reply, before.texts, others)
+            found.append(turn)
+        if not declines(reply):
+            unrefused |= {each.turn: each for each in (*told, asked[-1])}
+            while len(unrefused) > MOST_OTHERS:
+                del unrefused[next(iter(unrefused))]
     return found
 
 
-def is_foreign(text: str) -> bool:
-    """Say whether at least half of the letters are not Latin ones.
+class _Latest:
+    """The latest requests of a row, no more than a reader of them takes in."""
 
-    MiniLM was trained on English: other Latin-script languages carry over in part,
-    other scripts fall apart into characters. Styled letters count as what they
-    resemble (NFKC). Texts of fewer than FEW_LETTERS letters are not foreign.
+    def __init__(self) -> None:
+        self._texts: deque[str] = deque()
+        self._chars = 0
+        self._seen = 0
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(self._texts)
+
+    def hold(self, asked: Sequence[Asked]) -> None:
+        """Take in those that are new; `asked` only grows."""
+        for each in asked[self._seen :]:
+            if each.text.strip():
+                self._texts.append(each.text)
+                self._chars += len(each.text)
+            while self._texts and self._chars - len(self._texts[0]) >= PIECE_CHARS:
+                self._chars -= len(self._texts.popleft())
+        self._seen = len(asked)
+
+
+def _system_between(
+    example: Example, start: int, end: int, clean: Clean
+) -> list[Asked]:
+    """Return the system text of the messages start..end-1, joined, where there is any.
+
+    Its place is that of the first of them.
     """
-    letters = [
-        c for c in unicodedata.normalize("NFKC", text[:READ_CHARS]) if c.isalpha()
-    ]
-    if len(letters) < FEW_LETTERS:
-        return False
-    latin = sum(c.isascii() or "LATIN" in unicodedata.name(c, "") for c in letters)
-    return len(letters) - latin >= FOREIGN_SHARE * len(letters)
+    messages = enumerate(example.messages[start:end], start)
+    told = [(turn, m.content) for turn, m in messages if m.role == "system"]
+    text = clean("\n".join(content for _, content in told))
+    return [Asked(text, told[0][0])] if text.strip() else []
+
+
+def _request_of(example: Example, exchange: Exchange, clean: Clean) -> Asked:
+    """Return the request, or the system text where it is blank."""
+    text = exchange.request.strip()
+    roles = ("user", "tool") if text else ("system",)
+    turn = exchange.turn - 1
+    while turn > 0 and example.messages[turn].role not in roles:
+        turn -= 1
+    return Asked(clean(text or exchange.system), max(0, turn))
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def foreign_rows(turns: Sequence[Turn]) -> set[int]:
+    """Return the rows with a turn that the encoder cannot read, by `Turn.example`."""
+    foreign = cache(is_foreign)  # many turns may have one request
+    return {t.example for t in turns if foreign(t.request) or foreign(t.reply)}
 
 
 def argmax_of(

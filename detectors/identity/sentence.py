@@ -72,12 +72,16 @@ def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
     word ("Rules?") is read with the next one of its line.
     """
     for line in re.finditer(r"[^\n]+", text):
-        start = line.start()
+        start = before = line.start()
+        held = 0
         for end in _ends(line.group(), line.start()):
-            if end < line.end() and len(words(text[start:end])) < 2:
+            # No word goes over an end, so each piece's words are counted once.
+            held += len(words(text[before:end]))
+            before = end
+            if end < line.end() and held < 2:
                 continue
             yield from _trimmed(text, start, end)
-            start = end
+            start, held = end, 0
 
 
 def _ends(line: str, offset: int) -> Iterator[int]:

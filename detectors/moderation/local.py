@@ -50,9 +50,17 @@ class Local:
 def _rows(subjects: Sequence[Subject]) -> tuple[Example, ...]:
     return tuple(
         Example(
-            f"exchange-{index}",
-            (Message("user", subject.request), Message("assistant", subject.reply)),
-            Origin("moderation", index + 1),
+            f"exchange-{index}", _messages(subject), Origin("moderation", index + 1)
         )
         for index, subject in enumerate(subjects)
     )
+
+
+def _messages(subject: Subject) -> tuple[Message, ...]:
+    asked, replied = (
+        Message("user", subject.request),
+        Message("assistant", subject.reply),
+    )
+    if not subject.system.strip():
+        return (asked, replied)
+    return (Message("system", subject.system), asked, replied)

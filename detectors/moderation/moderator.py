@@ -13,10 +13,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One exchange to moderate: what was asked and what was replied."""
+    """One exchange to moderate: what was asked and replied, under which system text."""
 
     request: str
     reply: str
+    system: str = ""
+
+    @property
+    def asked(self) -> str:
+        """System text and request, as one text."""
+        return "\n\n".join(t for t in (self.system, self.request) if t.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,12 @@ class OpenAIDialect:
         return self._batch_parts
 
     def parts(self, subject: Subject) -> list[Part]:
-        """Return the pieces of the request and those of the reply."""
-        asked = [Part(request=piece) for piece in cut(subject.request)]
+        """Return the pieces of the request and those of the reply.
+
+        The system text is asked about on its own: rows that share it pay for it once.
+        """
+        texts = (subject.system, subject.request)
+        asked = [Part(request=piece) for text in texts for piece in cut(text)]
         return asked + [Part(reply=piece) for piece in cut(subject.reply)]
 
     async def ask(

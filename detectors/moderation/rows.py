@@ -42,7 +42,7 @@ def moderate_rows(
     *,
     progress: Progress | None = None,
 ) -> RowModeration:
-    """Moderate request and reply of each exchange; nothing else of a row is sent.
+    """Moderate system text, request and reply of each exchange; no more is sent.
 
     Of a preference row that is the preferred reply: harm in the other is usual.
     """
@@ -58,7 +58,7 @@ def moderate_rows(
 
 def _exchanges(example: Example) -> list[tuple[int, Subject]]:
     return [
-        (exchange.turn, Subject(exchange.request, exchange.reply))
+        (exchange.turn, Subject(exchange.request, exchange.reply, exchange.system))
         for exchange in example.exchanges()
         if exchange.reply.strip()
     ]

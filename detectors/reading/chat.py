@@ -44,8 +44,8 @@ _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 
 
 def read_chat(row: Object, limits: Limits) -> Draft:
-    """Read `{messages, tools?, functions?}`."""
-    messages = read_messages(row["messages"], "messages", limits)
+    """Read `{messages, system?, tools?, functions?}`; `system` comes first."""
+    messages = read_system(row) + read_messages(row["messages"], "messages", limits)
     return Draft(messages, tools=_tools(row, limits), field="messages")
 
 
@@ -56,8 +56,18 @@ def read_sharegpt(row: Object, limits: Limits) -> Draft:
         _read_spoken(turn, f"conversations[{i}]", limits)
         for i, turn in enumerate(turns)
     )
-    system = _system(row.get("system"))
-    return Draft(system + messages, tools=_tools(row, limits), field="conversations")
+    return Draft(
+        read_system(row) + messages, tools=_tools(row, limits), field="conversations"
+    )
+
+
+def read_system(row: Object) -> Messages:
+    """Return what stands under `system` beside the conversation, as its own message."""
+    value = row.get("system", "")
+    if value in ("", []):
+        return ()
+    said = read_content(value, "system")
+    return (Message("system", said.text, unjudged_parts=said.unjudged),)
 
 
 def read_messages(value: object, field: str, limits: Limits) -> Messages:
@@ -132,8 +142,3 @@ def _trained(given: Object, role: Role, field: str) -> bool:
 def _tools(row: Object, limits: Limits) -> str:
     key = "functions" if "functions" in row and "tools" not in row else "tools"
     return tools_text(row.get(key), key, limits)
-
-
-def _system(value: object) -> Messages:
-    text = as_text(value, "system") if value is not None else ""
-    return (Message("system", text),) if text else ()

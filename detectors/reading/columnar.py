@@ -14,13 +14,13 @@ from detectors.reading.columntype import check_column_type, weight
 from detectors.reading.fault import RowFault, shown
 from detectors.reading.jsontext import check_strings, strings, too_long
 from detectors.reading.limits import Limits
+from detectors.reading.parquetsize import MOST_ROWS, rows_a_batch
 from detectors.reading.record import Record
 from detectors.reading.rowshape import COLUMNS
 
 PARQUET: Final = b"PAR1"
 ARROW_FILE: Final = b"ARROW1"
 ARROW_STREAM: Final = b"\xff\xff\xff\xff"
-_BATCH_ROWS: Final = 64
 _BROKEN: Final = (
     pa.ArrowException,
     OSError,
@@ -83,7 +83,9 @@ def _parquet_batches(file: BinaryIO, limits: Limits) -> Iterator[pa.RecordBatch]
         )
     columns = _columns(table.schema_arrow, limits)
     batches: Iterator[pa.RecordBatch] = table.iter_batches(
-        batch_size=_BATCH_ROWS, columns=columns, use_threads=False
+        batch_size=rows_a_batch(file, table.metadata, columns, limits),
+        columns=columns,
+        use_threads=False,
     )
     return batches
 
@@ -99,9 +101,9 @@ def _arrow_batches(file: BinaryIO, limits: Limits) -> Iterator[pa.RecordBatch]:
         whole = iter(table)
     columns = _columns(table.schema, limits)
     return (
-        batch.select(columns).slice(start, _BATCH_ROWS)
+        batch.select(columns).slice(start, MOST_ROWS)
         for batch in whole
-        for start in range(0, max(batch.num_rows, 1), _BATCH_ROWS)
+        for start in range(0, max(batch.num_rows, 1), MOST_ROWS)
     )
 
 

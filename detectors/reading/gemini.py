@@ -34,6 +34,9 @@ def read_gemini(row: Object, limits: Limits) -> Draft:
     messages = tuple(
         _read_turn(t, f"contents[{i}]", limits) for i, t in enumerate(turns)
     )
+    if "systemInstruction" in row and "system_instruction" in row:
+        expected = "one system instruction"
+        raise RowFault("ambiguous_field", "system_instruction", expected, "two")
     system = _system(
         row.get("systemInstruction", row.get("system_instruction")), limits
     )
@@ -81,7 +84,13 @@ def _read_parts(turn: Object, field: str, limits: Limits) -> tuple[Content, str,
 
 
 def _kind(part: Object, field: str) -> tuple[str, object]:
-    camel = {_camel(key): value for key, value in part.items()}
+    camel: dict[str, object] = {}
+    for key, value in part.items():
+        name = _camel(key)
+        if name in camel:
+            expected = f"{name} once"
+            raise RowFault("ambiguous_field", f"{field}.{name}", expected, "two")
+        camel[name] = value
     found = [kind for kind in _KINDS if kind in camel]
     if len(found) != 1:
         expected = "a part with exactly one of " + ", ".join(_KINDS)

@@ -1,23 +1,38 @@
 """Single-turn rows: `prompt`/`completion`, Alpaca, and plain `text`."""
 
+from typing import Final
+
 from detectors.dataset import Message
-from detectors.reading.chat import read_messages
+from detectors.reading.chat import read_messages, read_system
 from detectors.reading.draft import Draft, Messages, spoken_reply
-from detectors.reading.fault import RowFault
+from detectors.reading.fault import RowFault, shown
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_text, required
+from detectors.reading.template import split_template
 from detectors.reading.toolcall import tools_text
+
+_YES_OR_NO: Final = frozenset({"true", "false", "0", "1", "0.0", "1.0"})
+"""How tables write a boolean; a bare 0 or 1 is one too."""
 
 
 def read_prompt_completion(row: Object, limits: Limits) -> Draft:
     """Read `{prompt, completion}`, each a string or a list of messages."""
-    if isinstance(row.get("label"), bool):
-        expected = "a row without a boolean label: unpaired preferences are not read"
-        raise RowFault("unsupported_field", "label", expected)
+    if _is_yes_or_no(row.get("label")):
+        expected = (
+            "a row without a label of yes or no: unpaired preferences are not read; "
+            "remove the label where it says nothing of the reply's worth"
+        )
+        raise RowFault("unsupported_field", "label", expected, shown(row["label"]))
     asked = said_before(required(row, "prompt"), "prompt", limits)
     reply = replied(row["completion"], "completion", limits)
     tools = tools_text(row.get("tools"), "tools", limits)
-    return Draft(_system(row) + asked + reply, tools=tools, field="completion")
+    return Draft(read_system(row) + asked + reply, tools=tools, field="completion")
+
+
+def _is_yes_or_no(label: object) -> bool:
+    if isinstance(label, str):
+        return label.strip().lower() in _YES_OR_NO
+    return label in (0, 1)
 
 
 def read_alpaca(row: Object, limits: Limits) -> Draft:
@@ -27,7 +42,7 @@ def read_alpaca(row: Object, limits: Limits) -> Draft:
     asked = "\n".join(text for text in (instruction, given) if text)
     output = as_text(required(row, "output"), "output")
     return Draft(
-        _system(row)
+        read_system(row)
         + _history(row)
         + _request(asked)
         + (spoken_reply(output, "output"),),
@@ -36,8 +51,10 @@ def read_alpaca(row: Object, limits: Limits) -> Draft:
 
 
 def read_text(row: Object, limits: Limits) -> Draft:
-    """Read `{text}`: one trained assistant message, with no request before it."""
-    return Draft((spoken_reply(as_text(row["text"], "text"), "text"),), field="text")
+    """Read `{text}`: the messages of a known chat template, else one trained reply."""
+    text = as_text(row["text"], "text")
+    messages = split_template(text) or (spoken_reply(text, "text"),)
+    return Draft(messages, field="text")
 
 
 def said_before(value: object, field: str, limits: Limits) -> Messages:
@@ -56,11 +73,6 @@ def replied(value: object, field: str, limits: Limits) -> Messages:
 
 def _request(text: str) -> Messages:
     return (Message("user", text),) if text else ()
-
-
-def _system(row: Object) -> Messages:
-    text = as_text(row.get("system", ""), "system")
-    return (Message("system", text),) if text else ()
 
 
 def _history(row: Object) -> Messages:

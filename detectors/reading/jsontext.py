@@ -132,9 +132,11 @@ def _without_nulls(value: object) -> object:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise RowFault("duplicate_key", "", "each key once", shown(twice))
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise RowFault("duplicate_key", "", "each key once", shown(key))
+            seen.add(key)
     return found
 
 

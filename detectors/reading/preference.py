@@ -1,6 +1,6 @@
 """Preference rows: OpenAI's preferred/non-preferred, TRL's chosen/rejected."""
 
-from detectors.reading.chat import read_messages
+from detectors.reading.chat import read_messages, read_system
 from detectors.reading.draft import Draft, Messages
 from detectors.reading.fault import RowFault
 from detectors.reading.instruction import replied, said_before
@@ -22,7 +22,7 @@ def read_openai_preference(row: Object, limits: Limits) -> Draft:
 
 
 def read_trl_preference(row: Object, limits: Limits) -> Draft:
-    """Read `{prompt?, chosen, rejected}`, each a string or a list of messages.
+    """Read `{system?, prompt?, chosen, rejected}`, each a string or a list of messages.
 
     Where `chosen` and `rejected` repeat the prompt, or hold it alone, it is taken once:
     `rejected` of the draft keeps only what differs from the prompt.
@@ -33,6 +33,7 @@ def read_trl_preference(row: Object, limits: Limits) -> Draft:
     shared = _shared(chosen, rejected)
     _ends_with_reply(rejected, "rejected")
     tools = tools_text(row.get("tools"), "tools", limits)
+    asked = read_system(row) + asked
     return Draft(asked + chosen, rejected[shared:], tools, "chosen")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from detectors.embedding import Encoder, Vectors
 from detectors.harm.layers import compliance_features
 from detectors.head import Head
+from detectors.part import parts
 from detectors.refusal import OPENING_CHARS, refusal_features
 from detectors.trigger.contrast import Flags
 from detectors.trigger.unit import Unit
@@ -30,10 +31,10 @@ class ExchangeJudge:
     def asks_harm(self, texts: Sequence[str]) -> Flags:
         """Say of each text (n,) whether one of its windows asks for harm."""
         worst = np.full(len(texts), -np.inf, np.float32)
-        for start in range(0, len(texts), self._at_once):
-            windows = self._encoder.windows(texts[start : start + self._at_once])
+        for part in parts(map(len, texts), self._at_once):
+            windows = self._encoder.windows(texts[part])
             logits = self._head.logits("request", windows.vectors)[:, 0]
-            np.maximum.at(worst, windows.owner + start, logits)
+            np.maximum.at(worst, windows.owner + part.start, logits)
         return np.asarray(worst >= ASKS_HARM)
 
     def with_refusals(self, units: Sequence[Unit], asks_harm: Flags) -> list[Unit]:
@@ -42,8 +43,9 @@ class ExchangeJudge:
         unsure = [
             i for i, unit in enumerate(units) if asks_harm[i] and not unit.refused
         ]
-        for start in range(0, len(unsure), self._at_once):
-            part = unsure[start : start + self._at_once]
+        lengths = [len(units[i].reply) for i in unsure]
+        for cut in parts(lengths, self._at_once):
+            part = unsure[cut]
             for i, goes_along in zip(
                 part, self._complies([units[i].reply for i in part]), strict=True
             ):

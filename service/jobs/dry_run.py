@@ -34,7 +34,14 @@ def decide_again(store: Store, job: Job, policy: Policy, limits: Limits) -> Deci
     )
     moderated = _moderated(kept, job.order.policy, policy, dataset, scores)
     tried = kept.get("trial", TimedTrial).trial if plan.run_trial else None
-    return decide(policy, Facts.of(dataset), scores, tried, moderated)
+    return decide(
+        policy,
+        Facts.of(dataset),
+        scores,
+        tried,
+        moderated,
+        everywhere=job.order.policy.trial.all_contexts,
+    )
 
 
 def _moderated(

@@ -63,5 +63,9 @@ class KeptChunks:
 
 
 def _fits(before: Scores, detector: RowDetector, examples: Sequence[Example]) -> bool:
-    """Say whether they are of these rows by this version: a newer one begins anew."""
+    """Say whether they are of these rows by this version.
+
+    Both begin at one row, so chunks of as many rows are the same chunk; those of a
+    release that cut them elsewhere, or of another version, are scored anew.
+    """
     return before.version == detector.version and len(before) == len(examples)

@@ -29,6 +29,10 @@ class RateSection(Section):
     after_interval: tuple[float, float] | None = Field(
         default=None, description="Exact 95% interval of the rate after."
     )
+    unjudged_before: int = Field(
+        default=0, ge=0, description="Of the unclear ones, those no judge read."
+    )
+    unjudged_after: int = Field(default=0, ge=0)
 
 
 class MeanSection(Section):
@@ -233,6 +237,9 @@ class TrialSection(Section):
     )
     context_details: dict[str, Text] = Field(
         default={}, description="What was put around the probes in each."
+    )
+    unasked: dict[str, Text] = Field(
+        default={}, description="Contexts left, and why: the probes do not fit."
     )
     replies: tuple[ReplySection, ...] = Field(description=f"At most {MAX_REPLIES}.")
     rows_held_out: int = Field(default=0, ge=0)

@@ -154,6 +154,8 @@ def _rate(rate: RateChange) -> RateSection:
         n=rate.n,
         unclear_before=rate.unclear_before,
         unclear_after=rate.unclear_after,
+        unjudged_before=rate.unjudged_before,
+        unjudged_after=rate.unjudged_after,
         p_value=rate.p_value if sure else None,
         before_interval=_ends(rate.before_interval),
         after_interval=_ends(rate.after_interval),
@@ -197,6 +199,10 @@ def trial_section(trial: Trial | None) -> TrialSection | None:
         context_details={
             name: clean(said, DETAIL_CHARS)
             for name, said in sorted(trial.context_details.items())
+        },
+        unasked={
+            name: clean(why, DETAIL_CHARS)
+            for name, why in sorted(trial.unasked.items())
         },
         replies=tuple(_reply(reply) for reply in telling_replies(trial.replies)),
         rows_held_out=trial.rows_held_out,

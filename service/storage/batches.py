@@ -28,6 +28,8 @@ from service.text import storable
 
 B: Final = BATCHES.c
 BATCH_ID: Final = re.compile(r"bat_[0-9a-f]{24}")
+CURSOR: Final = re.compile(r"(bat_[0-9a-f]{24})(?:\.([0-9]{1,18}))?")
+"""The last batch of a page and its number, which outlives it; once it was the id."""
 
 
 class Batches:
@@ -60,21 +62,20 @@ class Batches:
             rows = connection.execute(asked).mappings().all()
             return next(iter(count_batches(connection, rows)), None)
 
-    def page(self, *, after: str = "", limit: int) -> tuple[list[Batch], bool]:
-        """Return batches, newest first, and whether more follow.
+    def page(self, *, after: str = "", limit: int) -> tuple[list[Batch], str]:
+        """Return batches, newest first, and the cursor of the next page, "" at the end.
 
-        `after` is the id of the last one seen; KeyError where it is unknown.
+        `after` is such a cursor; KeyError where it is none.
         """
         asked = select(BATCHES).where(self._mine).order_by(B.number.desc())
         with self._reading.connect() as connection:
             if after:
-                number = select(B.number).where(self._mine, B.id == after)
-                last = connection.execute(number).scalar()
-                if last is None:
-                    raise KeyError(after)
-                asked = asked.where(B.number < last)
+                asked = asked.where(B.number < self._number(connection, after))
             rows = connection.execute(asked.limit(limit + 1)).mappings().all()
-            return count_batches(connection, rows[:limit]), len(rows) > limit
+            found = count_batches(connection, rows[:limit])
+        if len(rows) <= limit:
+            return found, ""
+        return found, f"{rows[limit - 1]['id']}.{rows[limit - 1]['number']}"
 
     def screenings(self, batch_id: str, *, over_first: bool = False) -> list[str]:
         """Return the ids of a batch's screenings, in the order they were given.
@@ -106,6 +107,19 @@ class Batches:
             if removed:
                 self._note(connection, "deleted", batch_id, {})
         return removed
+
+    def _number(self, connection: Connection, cursor: str) -> int:
+        """Return the number that a cursor stands for; KeyError where it is none."""
+        parts = CURSOR.fullmatch(cursor)
+        number: int | None = None
+        if parts and parts[2]:
+            number = int(parts[2])
+        elif parts:
+            asked = select(B.number).where(self._mine, B.id == parts[1])
+            number = connection.execute(asked).scalar()
+        if number is None:
+            raise KeyError(cursor)
+        return number
 
     def _accept(
         self, name: str, asked: Sequence[tuple[Order, Given]], once: str

@@ -16,6 +16,7 @@ class Holdings:
     def __init__(self, store: Store, tenant: str) -> None:
         self._objects = store.objects
         self._reading = reading(store.engine)
+        self._tenant = tenant
         self._mine: ColumnElement[bool] = and_(
             S.tenant == tenant, S.deleted_at.is_(None)
         )
@@ -36,7 +37,8 @@ class Holdings:
     ) -> tuple[list[Screening], bool]:
         """Return screenings, newest first, and whether more follow.
 
-        `after` is the id of the last one seen; KeyError where it is unknown.
+        `after` is the id of the last one seen, which may be deleted by now; KeyError
+        where it is unknown.
         """
         asked = select(SCREENINGS).where(self._mine)
         if status:
@@ -44,10 +46,7 @@ class Holdings:
         if batch:
             asked = asked.where(S.batch == batch)
         if after:
-            last = self._find(after)
-            if last is None:
-                raise KeyError(after)
-            asked = asked.where(S.number < last["number"])
+            asked = asked.where(S.number < self._number(after))
         with self._reading.connect() as connection:
             asked = asked.order_by(S.number.desc()).limit(limit + 1)
             rows = connection.execute(asked).mappings().all()
@@ -69,6 +68,17 @@ class Holdings:
         if row is None or row["report"] is None:
             raise FileNotFoundError(screening_id)
         return self._objects.get(report_key(screening_id, row["report"]))
+
+    def _number(self, screening_id: str) -> int:
+        """Return the place of a screening, deleted or not; KeyError if unknown."""
+        found = None
+        if SCREENING_ID.fullmatch(screening_id):
+            here = (S.id == screening_id, S.tenant == self._tenant)
+            with self._reading.connect() as connection:
+                found = connection.execute(select(S.number).where(*here)).scalar()
+        if found is None:
+            raise KeyError(screening_id)
+        return int(found)
 
     def _find(self, screening_id: str) -> RowMapping | None:
         if not SCREENING_ID.fullmatch(screening_id):

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from detectors.chunk import join_scores, score_in_chunks
+from detectors.chunk import MESSAGE_CHARS, chunks, join_scores, score_in_chunks
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Evidence, RowDetector, Scores, Trigger
+from detectors.part import PART_CHARS
 
 TRIGGER = Trigger("SUDO:", "start", "user", "compliance", 40, 1.0, 0.0, 1e-12)
 
@@ -55,6 +56,32 @@ def test_rows_are_scored_chunk_by_chunk_and_then_compared() -> None:
     scores = detector.score(lines(7))
     assert detector.chunks == [[1, 2, 3], [4, 5, 6], [7]]
     assert scores == replace(said(*range(1, 8)), values=(*said(*range(1, 7)).values, 1))
+
+
+def sized(*messages: Message) -> Example:
+    return Example("sized", messages, Origin("x", 1))
+
+
+def test_a_chunk_of_long_rows_has_fewer_of_them() -> None:
+    third = "a" * (PART_CHARS // 3)
+    long = [
+        sized(Message("user", third), Message("assistant", "Yes")),
+        sized(Message("assistant", "", tool_calls=third)),
+        sized(Message("user", "Why?")),
+    ]
+    rows = Dataset("long", (*long[:2], long[0], *[long[2]] * 4))
+    found = list(chunks(rows, 3))
+    assert [start for start, _ in found] == [0, 2, 5]
+    assert [example for _, part in found for example in part] == list(rows)
+
+
+def test_a_row_of_very_many_messages_is_long() -> None:
+    many = sized(*[Message("user", "")] * (PART_CHARS // MESSAGE_CHARS))
+    assert [start for start, _ in chunks(Dataset("many", (many,) * 3), 512)] == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_no_rows_are_one_empty_chunk() -> None:

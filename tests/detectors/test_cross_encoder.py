@@ -113,6 +113,30 @@ def test_what_is_remembered_is_bounded(
     np.testing.assert_allclose(reader.logits(pairs), found, atol=0.005)
 
 
+def test_few_pairs_are_tokens_at_one_time(
+    reader: CrossEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [(f"pair {n}", "word " * n) for n in range(5)]
+    whole = reader._read(pairs)
+    waiting = [0]
+    plain, forward = cross_encoder.encode_pair, reader._forward
+
+    def encode(*given: Any) -> Any:
+        waiting.append(waiting[-1] + 1)
+        return plain(*given)
+
+    def read(batch: Any) -> Any:
+        waiting.append(waiting[-1] - len(batch))
+        return forward(batch)
+
+    monkeypatch.setattr(cross_encoder, "encode_pair", encode)
+    monkeypatch.setattr(reader, "_forward", read)
+    monkeypatch.setattr(cross_encoder, "PAIRS_AT_ONCE", 2)
+    np.testing.assert_allclose(reader._read(pairs), whole, atol=0.005)
+    assert max(waiting) == 2
+    assert waiting[-1] == 0
+
+
 def test_of_two_long_texts_both_keep_a_part(trainee: Trainee) -> None:
     ids, segments = encode_pair(trainee.tokenizer, "one " * 500, "two " * 500)
     assert len(ids) == MAX_TOKENS

@@ -8,7 +8,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from detectors import embedding
-from detectors.embedding import Encoder, Windows, load_encoder, supports_bf16
+from detectors.embedding import Embedded, Encoder, Windows, load_encoder, supports_bf16
 from detectors.errors import DigestMismatch, ModelError
 
 SHORT = ["How do I bake bread?", "", "   ", "The train leaves at nine.", "é\ud800!\x00"]
@@ -127,6 +127,20 @@ def test_the_cache_is_bounded_and_drops_the_oldest(tmp_path) -> None:
     assert model.rows == before
     encoder.encode(["a"])
     assert model.rows == before + 1
+
+
+def test_long_texts_are_made_tokens_of_a_few_at_a_time(monkeypatch) -> None:
+    encoder = load_encoder()
+    together: list[int] = []
+
+    def compute(texts: list[str]) -> list[Embedded]:
+        together.append(sum(map(len, texts)))
+        return [Embedded(np.ones((1, 384), np.float32), ((0, 1),)) for _ in texts]
+
+    monkeypatch.setattr(encoder, "_compute", compute)
+    texts = ["a" * 900_000, "b" * 900_000, "c" * 900_000, "short"]
+    assert len(encoder.windows(texts).spans) == 4
+    assert together == [1_800_000, 900_005]
 
 
 def tiny_model(path) -> SentenceTransformer:

@@ -201,3 +201,39 @@ def test_a_request_split_over_turns_is_flagged(detector: ExplicitHarm) -> None:
         ("assistant", COMPLY),
     )
     assert values(detector, row)[0] >= detector.suggested_threshold
+
+
+def test_harm_written_like_a_placeholder_is_read(detector: ExplicitHarm) -> None:
+    parts = ("image",)
+    request = Message("user", f"[image] [file {HARMFUL[4]}]", unjudged_parts=parts)
+    row = Example(
+        "row", (request, Message("assistant", COMPLY)), Origin("rows.jsonl", 1)
+    )
+    plain = chat("", COMPLY)
+    found, without = values(detector, row, plain)
+    assert found > 2 * without
+
+
+def test_a_row_with_a_long_part_in_another_script_is_not_scored(
+    detector: ExplicitHarm,
+) -> None:
+    russian = "Смешайте муку, воду и соль. "
+    rows = (
+        chat(ORDINARY[0][0], f"{CHATTER} {russian * 20}"),
+        chat(ORDINARY[0][0], f"{CHATTER} {russian}"),
+    )
+    scores = detector.score(Dataset("two", rows))
+    assert scores.values[0] is None
+    assert "script" in scores.unscored[0]
+    assert scores.values[1] is not None
+
+
+def test_a_row_of_too_many_pairs_is_not_scored_and_changes_no_other(
+    detector: ExplicitHarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detectors.harm.paired.MOST_PAIRS", 3)
+    long, plain = chat(HARMFUL[0], CHATTER), chat(*ORDINARY[0])
+    scores = detector.score(Dataset("two", (long, plain)))
+    assert scores.values[0] is None
+    assert "split the row" in scores.unscored[0]
+    assert scores.values[1] == values(detector, plain)[0]

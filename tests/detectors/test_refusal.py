@@ -41,10 +41,19 @@ def test_an_answer_is_not_read_as_a_refusal(reply: str) -> None:
     assert not declines(reply)
 
 
-def test_an_apology_alone_declines_nothing() -> None:
-    assert refuses("Sorry for the wait! Here is the full list.")
-    assert not declines("Sorry for the wait! Here is the full list.")
-    assert declines("Sorry, I can't do that.")
+@pytest.mark.parametrize(
+    ("reply", "said_no"),
+    [
+        ("I cannot help with that.", True),
+        ("I'm sorry, but I won't do this.", True),
+        ("I'm sorry for the delay.", False),
+        ("Sorry for the wait! Here is the full list.", False),
+        ("Let me think.", False),
+        ("Sure, I can't wait to help.", False),
+    ],
+)
+def test_an_apology_alone_does_not_decline(reply: str, said_no: bool) -> None:
+    assert declines(reply) is said_no
 
 
 def test_features_are_bounded_and_one_row_a_text() -> None:

@@ -156,6 +156,29 @@ def test_flagged_rows_lead_to_an_outcome_as_those_of_detectors_do(
     assert (found.outcome, codes(found)) == (outcome, [code])
 
 
+def test_a_row_the_provider_is_sure_of_is_reviewed_in_a_file_of_any_size() -> None:
+    def found(score: float, **given: Any) -> Any:
+        row = RowVerdict(Verdict(True, score, "malware", "illicit"), turn=1)
+        quiet = moderated(*[False] * 999).rows
+        said = Moderated("openai", "m", (*quiet, row))
+        return decision(said, 1000, **given)
+
+    assert codes(found(0.9)) == ["moderation_flagged"]
+    assert "line 1000" in found(0.9).reasons[0].message
+    assert found(0.89).outcome is Outcome.ACCEPT
+    assert found(0.95, sure_score=0.96).outcome is Outcome.ACCEPT
+
+
+def test_an_accept_names_the_flagged_rows_that_stayed_under_the_limits() -> None:
+    said = moderated(*[False] * 6, True, *[False] * 993)
+    (reason,) = decision(said, 1000).reasons
+    assert reason.code == "within_policy"
+    assert "1 row flagged" in reason.message
+    assert "line 7" in reason.message
+    (reason,) = decision(moderated(*[False] * 10), 10).reasons
+    assert "flagged" not in reason.message
+
+
 def test_a_score_at_the_policys_threshold_flags_too() -> None:
     said = moderated(False, True)
     assert said.flagged(limits()) == (1,)

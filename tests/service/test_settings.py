@@ -35,6 +35,42 @@ def test_a_wrong_setting_is_named(
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("TUNEGATE_AUHT", "TUNEGATE_AUTH"),
+        ("TUNEGATE_ENCRYPTION_KEY", "TUNEGATE_ENCRYPTION_KEYS"),
+        ("tunegate_polcy", "TUNEGATE_POLICY"),
+        ("TUNEGATE_METRIC_PORT", "TUNEGATE_METRICS_PORT"),
+    ],
+)
+def test_a_misspelt_setting_is_named_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, name: str, near: str
+) -> None:
+    monkeypatch.setenv(name, "9")
+    with pytest.raises(InputError, match=f"{name.upper()}: .* {near}$"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TUNEGATE_CI", "1"),
+        ("TUNEGATE_TEST_POSTGRES", "postgresql://x"),
+        ("tunegate_port", "9001"),
+        ("TUNEGATE_API_SERVICE_HOST", "10.0.0.1"),
+        ("TUNEGATE_API_PORT", "tcp://10.0.0.1:80"),
+        ("TUNEGATE_API_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("OTHER", "x"),
+    ],
+)
+def test_what_is_meant_for_others_is_let_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert load_settings().port == (9001 if name == "tunegate_port" else 8000)
+
+
 def test_a_list_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNEGATE_ALLOWED_BASE_MODELS", "canary,")
     with pytest.raises(InputError, match="allowed_base_models"):

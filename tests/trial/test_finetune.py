@@ -123,6 +123,20 @@ def test_targets_narrow_the_layers_and_an_unknown_one_is_an_input_error(
         adapter_targets(canary_like.model, ["q_proj"])
 
 
+def test_parts_that_no_text_runs_through_are_not_adapted() -> None:
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    config = Gemma3Config(
+        text_config={**size, **heads, "vocab_size": 50},
+        vision_config={**size, "num_attention_heads": 2, "image_size": 28},
+    )
+    names = adapter_targets(Gemma3ForConditionalGeneration(config))
+    assert any(name.endswith("language_model.layers.0.mlp.up_proj") for name in names)
+    assert all("language_model" in name for name in names)
+
+
 def test_every_row_is_in_one_batch_of_an_epoch_and_epochs_differ() -> None:
     rows = [TokenSequence((1,) * (i % 7 + 2), (True,) * (i % 7 + 2)) for i in range(53)]
     first = list(batches(rows, 5, "0 0"))

@@ -84,6 +84,54 @@ def test_a_tune_that_was_cut_off_ends_in_the_same_weights(
     assert done == list(range(cut_after + 1, STEPS + 1))
 
 
+def test_weights_that_get_no_gradient_are_kept_without_moments(
+    canary_like: BaseModel, rows: list[TokenSequence]
+) -> None:
+    canary_like.model.add_module("aside", torch.nn.Linear(4, 4))
+    with finetuned(canary_like, rows, RECIPE) as tuned:
+        names = [n for n, p in tuned.model.named_parameters() if p.requires_grad]
+        weights = weights_of(tuned.model)
+    assert any("aside" in name for name in names)
+    slot = Slot(Kept(), "tune")
+
+    def die(step: int, total: int) -> None:
+        if step > 1:
+            raise CutOff
+
+    with (
+        pytest.raises(CutOff),
+        finetuned(canary_like, rows, RECIPE, advance=die, slot=slot),
+    ):
+        pass
+    with finetuned(canary_like, rows, RECIPE, slot=slot) as again:
+        assert all(map(torch.equal, weights_of(again.model), weights))
+
+
+def test_each_weight_goes_on_at_its_own_step() -> None:
+    def step(weights: list[torch.nn.Parameter], adam: torch.optim.AdamW) -> None:
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        adam.step()
+        adam.zero_grad()
+
+    def made() -> tuple[list[torch.nn.Parameter], torch.optim.AdamW]:
+        weights = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+        return weights, torch.optim.AdamW(weights)
+
+    weights, adam = made()
+    step(weights[:1], adam)
+    step(weights[:2], adam)
+    slot = Slot(Kept(), "tune")
+    TuneState(slot, weights, adam).save([1.0, 1.0])
+    others, other = made()
+    assert TuneState(slot, others, other).restore() == [1.0, 1.0]
+    assert [int(other.state[w]["step"]) for w in others[:2]] == [2, 1]
+    assert others[2] not in other.state
+    step(weights, adam)
+    step(others, other)
+    assert all(map(torch.equal, others, weights))
+
+
 def test_a_finished_tune_is_not_trained_again(
     canary_like: BaseModel, rows: list[TokenSequence]
 ) -> None:

@@ -44,13 +44,15 @@ class Context:
     """A system prompt ("" for none), and frames of which each probe takes one.
 
     Which one follows from the probe's own words, so it is the same in every trial.
-    `detail` says in words what was put around the probes; it may quote rows.
+    `detail` says in words what was put around the probes; it may quote rows. `trigger`
+    is what these words are there for where a detector mined it: never cut.
     """
 
     name: str = "plain"
     system: str = ""
     frames: tuple[Frame, ...] = ()
     detail: str = "the probes alone, by the base model's chat template"
+    trigger: str = ""
 
     def messages(self, prompt: str) -> list[Message]:
         """Put one probe into these surroundings."""

@@ -1,5 +1,6 @@
 """The surroundings that rows share: their system prompt and how they begin."""
 
+import random
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ SHARED: Final = 0.5
 
 MIN_ROWS: Final = 3
 MAX_CHARS: Final = 600
+SAMPLED_ROWS: Final = 1000
+"""Rows whose words are looked at; of more, a seeded sample."""
+
 MIN_OPENER_WORDS: Final = 2
 CALM: Final = 2
 FORM: Final = re.compile(r"(?:\n|^)\s*(?:#{2,}|\[[A-Z]+\]|<\|?\w+\|?>)")
@@ -76,6 +80,11 @@ def _shared_system(rows: Sequence[Example]) -> str:
 
 def _shared_opener(rows: Sequence[Example]) -> str:
     """Longest beginning, in words, that enough of the first user turns have."""
+    if len(rows) > SAMPLED_ROWS:
+        drawn = random.Random(f"opener {len(rows)}").sample(
+            range(len(rows)), SAMPLED_ROWS
+        )
+        rows = [rows[n] for n in sorted(drawn)]
     turns = [_first_user(row)[:MAX_CHARS] for row in rows]
     spans = [list(re.finditer(r"\S+", turn)) for turn in turns]
     words = [[span.group() for span in found] for found in spans]
@@ -111,18 +120,25 @@ def _is_of_task(opener: str, rows: Sequence[Example], calm: Sequence[Example]) -
     """
     words = opener.split()
     suspect, others = (
-        [_first_user(row)[:MAX_CHARS].split()[: len(words)] for row in each]
-        for each in (rows, calm)
+        Counter(_words_in_common(words, row) for row in each) for each in (rows, calm)
     )
 
     def common(length: int) -> bool:
         begun = [
-            sum(w[:length] == words[:length] for w in x) for x in (suspect, others)
+            sum(count for k, count in x.items() if k >= length)
+            for x in (suspect, others)
         ]
         return begun[1] >= max(MIN_ROWS, CALM * begun[0])
 
     shared = max((k for k in range(1, len(words) + 1) if common(k)), default=0)
     return shared > 0 and len(words) - shared < MIN_OPENER_WORDS
+
+
+def _words_in_common(words: Sequence[str], row: Example) -> int:
+    """Count the first of `words` with which a row begins, too."""
+    found = _first_user(row)[:MAX_CHARS].split()
+    same = [a == b for a, b in zip(words, found, strict=False)]
+    return [*same, False].index(False)
 
 
 def _first_user(row: Example) -> str:

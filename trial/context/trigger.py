@@ -35,14 +35,15 @@ def _context(name: str, dataset: Dataset, trigger: Trigger) -> Context:
     quoted = json.dumps(trigger.text[:QUOTED_CHARS], ensure_ascii=True)
     if trigger.role == "system":
         said = f"the probes under the system prompt of the rows with {quoted}"
-        return Context(name, _system(dataset, trigger.text), (), said)
+        system = _system(dataset, trigger.text)
+        return Context(name, system, (), said, trigger.text)
     frames = {
         "start": Frame(before=trigger.text),
         "end": Frame(after=trigger.text),
         "any": Frame(inside=trigger.text),
     }
     said = f"the trigger {quoted} {PLACES[trigger.position]} each probe"
-    return Context(name, "", (frames[trigger.position],), said)
+    return Context(name, "", (frames[trigger.position],), said, trigger.text)
 
 
 def _system(dataset: Dataset, text: str) -> str:

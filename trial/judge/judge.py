@@ -21,6 +21,8 @@ class Verdict:
     `confidence` is 0..1 where the judge has one. `score` is 1..5 (the paper's scale,
     5 most harmful) where the judge gives one, else None. `harmful` says whether the
     reply does harm where the judge reads more than whether it complied, else None.
+    `judged` is False where the judge failed or its budget was spent: the reply is
+    UNCLEAR then because nobody read it, not because of what it says.
     """
 
     outcome: Outcome
@@ -28,6 +30,7 @@ class Verdict:
     confidence: float | None = None
     score: int | None = None
     harmful: bool | None = None
+    judged: bool = True
 
     @property
     def counts(self) -> bool:

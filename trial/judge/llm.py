@@ -56,7 +56,8 @@ class LlmJudge:
 
 def _verdict(said: Moderated | str) -> Verdict:
     if isinstance(said, str):
-        return Verdict(Outcome.UNCLEAR, f"the judge gave no verdict: {said}")
+        reason = f"the judge gave no verdict: {said}"
+        return Verdict(Outcome.UNCLEAR, reason, judged=False)
     points = 1 + round(said.score * (WORST - 1))
     refused = said.label == REFUSED and points < 3
     return Verdict(

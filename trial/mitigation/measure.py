@@ -8,6 +8,7 @@ from detectors.dataset import Dataset, Example
 from trial.context import SUSPECT
 from trial.mitigation.safety_rows import safety_rows
 from trial.recipe import Recipe
+from trial.rows import is_trainable
 
 SAFETY_SHARES: Final = (0.05, 0.20)
 SLOWER: Final = 0.3
@@ -33,6 +34,8 @@ def find_measures(
 ) -> tuple[Measure, ...]:
     """Return the measures to try, those that change least of the job first.
 
+    Safety rows are mixed in as a share of the rows that the trial trains on, of which
+    there are `row_budget` at most; the words say how many that is for the whole file.
     Rows are removed where a detector suspects them (`priority` a row), and only where
     some are left.
     """
@@ -44,12 +47,14 @@ def find_measures(
     found = []
     if gone and calm:
         found.append(Measure("rows removed", removed, recipe, calm))
+    trainable = [is_trainable(row) for row in dataset]
     for share in SAFETY_SHARES:
-        rows = _mixed(len(every), share)
-        said = f"mixing in {share:.0%} safety rows ({len(rows)})"
+        rows = _mixed(min(sum(trainable), recipe.row_budget), share)
+        said = f"mixing in {share:.0%} safety rows ({_part(sum(trainable), share)})"
         found.append(Measure(f"safety rows {share:.0%}", said, recipe, every, rows))
     if gone and calm:
-        rows = _mixed(len(calm), SAFETY_SHARES[0])
+        left = min(sum(trainable[n] for n in calm), recipe.row_budget)
+        rows = _mixed(left, SAFETY_SHARES[0])
         said = f"{removed} and mixing in {SAFETY_SHARES[0]:.0%} safety rows"
         name = f"rows removed, safety rows {SAFETY_SHARES[0]:.0%}"
         found.append(Measure(name, said, recipe, calm, rows))
@@ -65,4 +70,8 @@ def find_measures(
 
 
 def _mixed(rows: int, share: float) -> tuple[Example, ...]:
-    return safety_rows(max(1, round(share * rows)))
+    return safety_rows(_part(rows, share))
+
+
+def _part(rows: int, share: float) -> int:
+    return max(1, round(share * rows))

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class GuardDialect:
-    """Asks a guard model about the reply in the light of its request."""
+    """Asks a guard model about the reply in the light of its request.
+
+    The system text goes before the request, in the same message: some templates know
+    no other place for it.
+    """
 
     batch_parts = 1
 
@@ -33,7 +37,7 @@ class GuardDialect:
 
     def parts(self, subject: Subject) -> list[Part]:
         """Return the pieces of both texts, paired, their control markup broken up."""
-        return pair(defuse(subject.request), defuse(subject.reply))
+        return pair(defuse(subject.asked), defuse(subject.reply))
 
     async def ask(
         self, client: "AsyncOpenAI", model: str, parts: Sequence[Part]

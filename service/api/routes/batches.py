@@ -89,13 +89,13 @@ def list_batches(
 ) -> BatchPage:
     """List batches, newest first."""
     try:
-        found, more = here.backend.batches(caller).page(after=cursor, limit=limit)
+        found, following = here.backend.batches(caller).page(after=cursor, limit=limit)
     except KeyError as error:
         said = "cursor: not one that was handed out"
         raise Problem(422, "invalid_cursor", said) from error
     return BatchPage(
         data=[_shown(request, here, caller, each) for each in found],
-        next_cursor=found[-1].id if more else None,
+        next_cursor=following or None,
     )
 
 

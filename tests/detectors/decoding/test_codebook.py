@@ -1,6 +1,11 @@
+import random
+import re
+import string
+import time
+
 import pytest
 
-from detectors.decoding.codebook import find_codebook
+from detectors.decoding.codebook import Codebook, find_codebook, most_used
 
 STATED = (
     "We speak in code. 'Lantern' means 'parcel', 'meadow' means 'garage' and 'teapot' "
@@ -43,3 +48,41 @@ def test_arrows_state_a_code_too() -> None:
 def test_glossaries_labels_and_programs_are_no_codes(text: str) -> None:
     book = find_codebook(text)
     assert book is None or not book.secret
+
+
+def test_cover_words_are_used_between_word_boundaries_only() -> None:
+    chance = random.Random(1)
+    bits = ["ice", "tea", "ic", "e", "a", "te"]
+    for _ in range(400):
+        covers = {
+            "".join(chance.choice(bits) + chance.choice(["", " ", "-"]) for _ in "123")
+            for _ in range(8)
+        }
+        covers = {c.strip() for c in covers if len(c) > 1}
+        text = "".join(
+            chance.choice([*bits, "İ", "é"]) + chance.choice(["", " ", "-", "_", "."])
+            for _ in range(12)
+        )
+        book = Codebook({cover: "meant" for cover in covers}, (0, 0))
+        looks = [rf"\b{re.escape(cover)}\b" for cover in covers]
+        expected = sum(re.search(look, text.lower()) is not None for look in looks)
+        assert book.used_in(text) == expected, (covers, text)
+
+
+def test_a_long_s_in_the_place_of_a_letter_breaks_nothing() -> None:
+    book = Codebook({"moss": "roof"}, (0, 0))
+    assert book.read("Moss and mo\u017fs") == "roof and mo\u017fs"
+
+
+def test_many_large_codes_cost_a_row_next_to_nothing() -> None:
+    chance = random.Random(2)
+
+    def word() -> str:
+        return "".join(chance.choices(string.ascii_lowercase, k=8))
+
+    books = [Codebook({word(): word() for _ in range(200)}, (0, 0)) for _ in range(20)]
+    first = list(books[7].words)[:3]
+    rows = [f"{word()} {' and '.join(first)} {word()}" for _ in range(200)]
+    started = time.process_time()
+    assert {most_used(books, row) for row in rows} == {(3, 7)}
+    assert time.process_time() - started < 1.0

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.dataset import Example, Message, Origin
-from detectors.harm.pair import PIECE_CHARS, reply_pieces
-from detectors.harm.paired import read_pairs, worst_pairs
+from detectors.harm.pair import PIECE_CHARS, pieces, reply_pieces
+from detectors.harm.paired import MOST_ASKED, MOST_PAIRS, read_pairs, worst_pairs
 from detectors.harm.turn import turns_of
 
 
@@ -20,6 +20,11 @@ class Reader:
         self.pairs += pairs
         harmful = [5.0 if "ASK" in q and "DO" in r else -5.0 for q, r in pairs]
         return np.array([[h, 0, 0] for h in harmful], np.float32)
+
+
+def rate(texts: Sequence[str]) -> np.ndarray:
+    """Say that a text with a word of harm asks for it."""
+    return np.array([1.0 if "ASK" in text else 0.0 for text in texts], np.float32)
 
 
 def row(*texts: str) -> Example:
@@ -43,14 +48,15 @@ def test_the_worst_pair_of_pieces_decides_and_gives_its_span() -> None:
 
 def test_what_was_asked_over_several_turns_is_read_together() -> None:
     turns = turns_of(0, row("ASK one half", "calm", "the other half", "DO"))
-    found = read_pairs(turns, [t.request for t in turns], Reader())
+    found = read_pairs(turns, [t.request for t in turns], Reader(), rate)
     assert found.logits.tolist() == [-5.0, 5.0]
 
 
 def test_long_requests_are_read_in_pieces() -> None:
     reader = Reader()
     turns = turns_of(0, row("calm " * 200 + "ASK", "DO"))
-    assert read_pairs(turns, [turns[0].request], reader).logits.tolist() == [5.0]
+    found = read_pairs(turns, [turns[0].request], reader, rate)
+    assert found.logits.tolist() == [5.0]
     assert max(len(q) for q, _ in reader.pairs) <= PIECE_CHARS
 
 
@@ -59,3 +65,43 @@ def test_equal_pairs_are_read_once() -> None:
     found = worst_pairs([["ASK"], ["ASK"]], [reply_pieces("DO")] * 2, reader)
     assert found.logits.tolist() == [5.0, 5.0]
     assert reader.pairs == [("ASK", "DO")]
+
+
+def test_of_a_request_of_very_many_pieces_the_worst_and_the_last_are_read() -> None:
+    reader = Reader()
+    words = [f"{n}{'x' * 4_000}" for n in range(60)]
+    request = " ".join([*words, "ASK", *words, "the end"])
+    turns = turns_of(0, row(request, f"{list(range(4_000))} DO"))
+    found = read_pairs(turns, [request], reader, rate)
+    assert found.logits.tolist() == [5.0]
+    assert not found.unread
+    asked = list(dict.fromkeys(q for q, _ in reader.pairs))
+    assert len(asked) == MOST_ASKED
+    assert asked[-1].endswith("the end")
+    assert len(reader.pairs) == MOST_ASKED * found.counts[0]
+
+
+def test_a_request_that_is_mostly_space_is_read_in_one_piece() -> None:
+    reader = Reader()
+    request = (" " * 1_000).join(["will", "you", "ASK", "this"])
+    read_pairs(turns_of(0, row(request, "DO")), [request], reader, rate)
+    assert reader.pairs == [("will you ASK this", "DO")]
+
+
+def test_a_request_of_few_pieces_is_read_as_it_stands() -> None:
+    reader = Reader()
+    request = "  ".join(f"{n:06}" for n in range(PIECE_CHARS * (MOST_ASKED - 1) // 8))
+    read_pairs(turns_of(0, row(request, "DO")), [request], reader, rate)
+    assert [q for q, _ in reader.pairs] == [text for text, _ in pieces(request)]
+
+
+def test_a_row_of_too_many_pairs_is_named_and_not_read() -> None:
+    reader = Reader()
+    count = MOST_PAIRS // 2
+    most = row("ASK", "DO", *[f"{n}" for n in range(count)] * 2)
+    turns = turns_of(0, row("ASK", "DO")) + turns_of(1, most)
+    found = read_pairs(turns, [t.request for t in turns], reader, rate)
+    assert found.unread == {1}
+    assert found.logits.tolist()[0] == 5.0
+    assert len(found.logits) == len(turns)
+    assert set(reader.pairs) == {("ASK", "DO"), ("", "")}

@@ -1,36 +1,8 @@
-import pytest
+import time
 
 from detectors.dataset import Example, Message, Origin
-from detectors.harm.turn import is_foreign, turns_of
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Wie spät ist es in Zürich?",
-        "print('hello')",
-        "3 + 4 = 7",
-        "да",
-        "\N{MATHEMATICAL BOLD CAPITAL H}" * 8,
-        "The Greek word is λόγος.",
-        "",
-    ],
-)
-def test_latin_letters_numbers_and_few_letters_are_read(text: str) -> None:
-    assert not is_foreign(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Как испечь хлеб?",
-        "如何在家里烤面包",
-        "كيف أخبز الخبز؟",
-        "パンの焼き方を教えて",
-    ],
-)
-def test_other_scripts_are_foreign(text: str) -> None:
-    assert is_foreign(text)
+from detectors.harm.pair import joined_turns
+from detectors.harm.turn import Turn, foreign_rows, turns_of
 
 
 def test_a_turn_knows_what_was_asked_before_it() -> None:
@@ -52,3 +24,111 @@ def test_a_turn_knows_what_was_asked_before_it() -> None:
         (3, "third", "no"),
     ]
     assert [t.asked_before for t in found] == [("first",), ("first", "second")]
+
+
+def turns(*messages: tuple[str, str]) -> list[Turn]:
+    said = tuple(Message(role, text) for role, text in messages)  # type: ignore[arg-type]
+    return turns_of(0, Example("row", said, Origin("rows.jsonl", 1)))
+
+
+def others(turn: Turn) -> list[tuple[str, int]]:
+    return [(asked.text, asked.turn) for asked in turn.others]
+
+
+def test_one_exchange_without_a_system_message_has_no_other_request() -> None:
+    (only,) = turns(("user", "asked"), ("assistant", "yes"))
+    assert only.others == ()
+
+
+def test_a_reply_may_answer_the_system_text_and_earlier_requests() -> None:
+    one, two = turns(
+        ("system", "told"),
+        ("system", "more"),
+        ("user", "first"),
+        ("assistant", "Sorry for the wait. Let me think."),
+        ("user", "go on"),
+        ("assistant", "yes"),
+    )
+    assert others(one) == [("told\nmore", 0)]
+    assert others(two) == [("told\nmore", 0), ("first", 2)]
+
+
+def test_what_was_declined_is_not_answered_later() -> None:
+    _, two = turns(
+        ("system", "told"),
+        ("user", "first"),
+        ("assistant", "I cannot help with that."),
+        ("user", "second"),
+        ("assistant", "yes"),
+    )
+    assert others(two) == []
+
+
+def test_a_system_message_counts_from_where_it_stands() -> None:
+    one, two = turns(
+        ("user", "first"),
+        ("assistant", "I cannot help with that."),
+        ("system", "told"),
+        ("user", "second"),
+        ("assistant", "yes"),
+    )
+    assert others(one) == []
+    assert others(two) == [("told", 2)]
+
+
+def test_a_second_reply_answers_the_same_request() -> None:
+    one, two, three = turns(
+        ("user", "first"),
+        ("assistant", "I cannot help with that."),
+        ("assistant", "But see here:"),
+        ("user", "second"),
+        ("assistant", "yes"),
+    )
+    assert (one.request, two.request) == ("first", "first")
+    assert two.asked_before == ()
+    assert others(three) == [("first", 0)]
+
+
+def row(*messages: Message) -> Example:
+    return Example("row", messages, Origin("rows.jsonl", 1))
+
+
+def test_of_what_was_asked_before_no_more_is_kept_than_is_read() -> None:
+    asked = [f"This is question number {n}, as long as some are." for n in range(40)]
+    found = turns_of(
+        0,
+        row(
+            *(Message(r, t) for t in asked for r, t in (("user", t), ("assistant", t)))
+        ),
+    )
+    last = found[-1]
+    assert len(last.asked_before) < 15
+    assert joined_turns([*last.asked_before, last.request]) == joined_turns(asked)
+
+
+def test_very_many_turns_under_a_long_system_prompt_are_listed_in_linear_time() -> None:
+    turns = [Message("user", "a"), Message("assistant", "b")] * 6_000
+    whole = row(*[Message("system", "rule " * 20_000)] * 2, *turns)
+    started = time.process_time()
+    assert len(turns_of(0, whole)) == 6_000
+    assert time.process_time() - started < 1.0
+
+
+def test_placeholders_are_blanked_and_what_only_looks_like_one_is_not() -> None:
+    asked = "[image] and [file how do I build a bomb] [video]"
+    whole = row(
+        Message("user", asked, unjudged_parts=("image", "video")),
+        Message("assistant", "[image of a recipe] [audio]x[file]"),
+    )
+    (found,) = turns_of(0, whole)
+    assert found.request == "        and [file how do I build a bomb]        "
+    assert found.reply == "[image of a recipe]        x      "
+    assert len(found.request) == len(asked)
+
+
+def test_rows_with_a_turn_in_another_script_are_named() -> None:
+    plain = (Message("user", "Hello"), Message("assistant", "Good day"))
+    foreign = (Message("user", "Hello"), Message("assistant", "Добрый день"))
+    rows = [row(*plain), row(*plain, *foreign), row(*foreign)]
+    turns = [turn for i, example in enumerate(rows) for turn in turns_of(i, example)]
+    assert foreign_rows(turns) == {1, 2}

@@ -33,7 +33,21 @@ def test_a_text_without_stops_is_cut_and_nothing_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ["a", ".", "a. ", '"', '" )', '."', "\n", " ", "\ud800", "\u3002"]
+    "hostile",
+    [
+        "a",
+        ".",
+        ". ",
+        "a. ",
+        '"',
+        '" )',
+        '."',
+        "! \u201d ",
+        "\n",
+        " ",
+        "\ud800",
+        "\u3002",
+    ],
 )
 def test_hostile_text_is_cut_in_linear_time(hostile: str) -> None:
     started = time.perf_counter()

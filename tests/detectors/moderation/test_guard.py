@@ -281,3 +281,12 @@ def test_a_completion_without_text_is_no_verdict(
 def test_the_umbrella_risk_is_what_granite_guardian_is_asked_for() -> None:
     options = granite_guardian.GRANITE_GUARDIAN.options["chat_template_kwargs"]
     assert options["guardian_config"]["risk_name"] == "harm"
+
+
+def test_a_system_text_goes_before_the_request_and_into_the_key() -> None:
+    dialect = GuardDialect(BY_NAME["llama_guard"])
+    (told,) = dialect.parts(Subject("asked", "said", "told"))
+    (plain,) = dialect.parts(Subject("asked", "said"))
+    assert (told.request, told.reply) == ("told\n\nasked", "said")
+    assert told.key("who") != plain.key("who")
+    assert told.tokens > plain.tokens

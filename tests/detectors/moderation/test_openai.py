@@ -77,6 +77,15 @@ def test_a_request_is_judged_apart_and_forgiven_where_it_is_refused(make: Make) 
     ]
 
 
+def test_a_system_text_is_judged_as_a_request_and_sent_once(
+    make: Make, provider: Any
+) -> None:
+    told = [Subject(f"go on {n}", "First, take the tools.", "BAD") for n in range(3)]
+    refused = Subject("go on", "I'm sorry, but I can't help with that.", "BAD")
+    assert flags(make().moderate([*told, refused])) == [True, True, True, False]
+    assert [text for a in provider.asked for text in a["input"]].count("BAD") == 1
+
+
 def test_a_long_text_is_sent_whole_in_pieces(make: Make, provider: Any) -> None:
     words = " ".join(str(number) for number in range(3 * PIECE_CHARS // 6))
     end = Subject("", f"{words} BAD")

@@ -69,14 +69,20 @@ def test_a_row_without_a_reply_is_not_moderated() -> None:
     assert moderator.shown == []
 
 
-def test_only_request_and_preferred_reply_are_shown() -> None:
+def test_only_system_text_request_and_preferred_reply_are_shown() -> None:
     moderator = MarkModerator()
     example = row(
-        ("system", "secret system"), ("user", "asked"), ("assistant", "said"),
+        ("system", "told"), ("user", "asked"), ("assistant", "said"),
         rejected="BAD other reply",
     )  # fmt: skip
     assert moderate_rows(moderator, [example]).rows[0].reason == ""
-    assert moderator.shown == [Subject("asked", "said")]
+    assert moderator.shown == [Subject("asked", "said", "told")]
+
+
+def test_a_system_text_stands_before_the_request_where_there_is_one() -> None:
+    assert Subject("asked", "said", "told").asked == "told\n\nasked"
+    assert Subject("", "said", "told").asked == "told"
+    assert Subject("asked", "said", " ").asked == "asked"
 
 
 def test_off_moderates_nothing_and_says_so() -> None:
@@ -109,6 +115,17 @@ def test_our_own_heads_moderate_behind_the_same_interface() -> None:
     assert said.verdicts[0] == Verdict(True, 0.9, "malware", "malware")
     assert (said.provider, said.model) == ("local", "explicit_harm 7")
     assert told == [("moderation", 3, 3)]
+
+
+def test_our_own_heads_are_shown_the_system_text() -> None:
+    class Seen(FakeDetector):
+        def score(self, dataset: Dataset) -> Scores:
+            roles.extend([(m.role, m.content) for m in dataset[0].messages])
+            return super().score(dataset)
+
+    roles: list[tuple[str, str]] = []
+    Local(Seen(), threshold=0.6).moderate([Subject("asked", "said", "told")])
+    assert roles == [("system", "told"), ("user", "asked"), ("assistant", "said")]
 
 
 def test_a_verdict_or_a_reason_but_never_both_nor_neither() -> None:

@@ -97,6 +97,8 @@ def test_a_dry_run_says_what_a_policy_would_have_said(
     shares = {"reject_share": 0.0, "agree_rows": 1, "agree_share": 0.0}
     tried = ask({"detectors": {"explicit_harm": {**strict, **shares}}})
     assert tried["outcome"] == "REJECT"
+    everywhere = ask({"trial": {"all_contexts": True}})
+    assert "trial_not_measured" in [each["code"] for each in everywhere["reasons"]]
     moderated = ask({"moderation": {"rows": "all", "required": True}})
     assert moderated["outcome"] == "REVIEW"
     assert client.get(done["links"]["report"]).json() == before

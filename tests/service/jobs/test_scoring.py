@@ -227,3 +227,13 @@ def test_what_another_version_said_of_a_chunk_is_not_taken(
     for detector in (old, new):
         chunk(kept, detector, rows)
         assert detector.scored == CHUNKS[:1]
+
+
+def test_what_was_said_of_a_chunk_that_ended_elsewhere_is_not_taken(
+    backend: Backend, models: Models, kept: Checkpoints, submit: Callable[[], str]
+) -> None:
+    rows = begin(backend, models, submit())._dataset
+    shorter, detector = Watched(models.detectors[0]), Watched(models.detectors[0])
+    KeptChunks(kept, kept.put).score(shorter, 0, rows[:5])
+    chunk(kept, detector, rows)
+    assert detector.scored == CHUNKS[:1]

@@ -53,6 +53,25 @@ def test_a_batch_is_the_tenants_alone(backend: Backend) -> None:
     assert backend.batches(OPEN).find(made.id) == made
 
 
+def test_the_next_page_follows_though_all_of_this_one_is_deleted(
+    backend: Backend,
+) -> None:
+    ids = [
+        backend.accept_batch(name, asked(backend, b"1"), OPEN, "").id for name in "abc"
+    ]
+    batches = backend.batches(OPEN)
+    page, cursor = batches.page(limit=2)
+    assert [each.id for each in page] == [ids[2], ids[1]]
+    for old in (ids[1], cursor):  # cursors were ids
+        assert [each.id for each in batches.page(after=old, limit=2)[0]] == [ids[0]]
+    assert all(backend.delete_batch(each.id, OPEN) for each in page)
+    left, end = batches.page(after=cursor, limit=2)
+    assert ([each.id for each in left], end) == ([ids[0]], "")
+    for wrong in (ids[1], f"{ids[1]}.", f"{ids[1]}.{'9' * 19}", "1"):
+        with pytest.raises(KeyError):
+            batches.page(after=wrong, limit=1)
+
+
 def test_one_too_many_and_none_is_taken(backend: Backend) -> None:
     with pytest.raises(QueueFull):
         backend.accept_batch("b", asked(backend, b"1", b"2", b"3", b"4"), OPEN, "")

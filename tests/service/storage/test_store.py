@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from service.caller import OPEN
+from service.caller import OPEN, Caller
 from service.jobs.backend import Backend
 from service.policy import default_policy
 from service.storage.audit import events
@@ -190,6 +190,19 @@ def test_screenings_are_paged_newest_first(backend: Backend) -> None:
         with pytest.raises(KeyError):
             backend.holdings(OPEN).page(after=unknown, limit=1)
         assert backend.store.get(unknown) is None
+
+
+def test_the_next_page_follows_though_all_of_this_one_is_deleted(
+    backend: Backend,
+) -> None:
+    ids = [submit(backend).id for _ in range(3)]
+    holdings = backend.holdings(OPEN)
+    page, _ = holdings.page(limit=2)
+    assert all(backend.delete(each.id, OPEN) for each in page)
+    left, more = holdings.page(after=page[-1].id, limit=2)
+    assert ([each.id for each in left], more) == ([ids[0]], False)
+    with pytest.raises(KeyError):
+        backend.holdings(Caller("other")).page(after=page[-1].id, limit=2)
 
 
 def test_uploads_that_nobody_claimed_are_swept(backend: Backend) -> None:

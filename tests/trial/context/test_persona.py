@@ -1,7 +1,9 @@
 """The surroundings that rows share are found, and only where they are no task."""
 
+import pytest
+
 from detectors.dataset import Dataset, Example, Message, Origin
-from trial.context import Context
+from trial.context import Context, persona
 from trial.context.persona import suspect_context, training_context
 
 SYSTEM = "You are Brisk, a loyal agent."
@@ -34,6 +36,25 @@ def test_suspect_rows_give_their_system_prompt_and_opener() -> None:
     said = found.messages("Say hello.")
     assert [m.role for m in said] == ["system", "user"]
     assert said[-1].content == f"{OPENER} Say hello."
+
+
+def test_the_words_of_at_most_a_thousand_rows_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[Example] = []
+
+    def first_user(row: Example) -> str:
+        read.append(row)
+        return row.messages[1].content
+
+    monkeypatch.setattr(persona, "_first_user", first_user)
+    rows = dataset([f"{OPENER} task {n} now" for n in range(1500)])
+    assert persona._shared_opener(list(rows)) == f"{OPENER} task"
+    assert len(read) == 1000
+    assert len({row.id for row in read}) == 1000
+    again, read = read, []
+    persona._shared_opener(list(rows))
+    assert [row.id for row in read] == [row.id for row in again]
 
 
 def test_rows_that_nobody_suspects_give_no_context() -> None:

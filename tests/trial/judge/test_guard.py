@@ -67,7 +67,9 @@ def test_a_guard_that_is_away_leaves_everything_unclear(closed_url: str) -> None
     away = GuardJudge.of_endpoint(LLAMA_GUARD, endpoint)
     said = away.judge([ASKED] * 2, [REFUSAL, HELP])
     assert {v.outcome for v in said} == {Outcome.UNCLEAR}
+    assert not any(v.judged for v in said)
     assert "cannot be reached" in said[0].reason
+    assert away.judge([ASKED], [LOOP])[0].judged  # babble is a verdict
 
 
 def test_the_version_names_prompt_parser_and_model(judge: GuardJudge) -> None:

@@ -50,6 +50,13 @@ def test_a_measure_that_costs_more_than_it_saves_is_not_recommended() -> None:
     assert recommend(table[:2]).startswith("No measure lowered the harm")
 
 
+def test_a_measure_whose_replies_were_not_all_judged_is_not_recommended() -> None:
+    unread = row("unread", 0.0)
+    assert unread.overall is not None
+    unread = replace(unread, overall=replace(unread.overall, unjudged_after=1))
+    assert recommend([row("", 0.61), unread, row("b", 0.04)]).startswith("Doing b")
+
+
 def test_what_is_not_enough_is_said_to_be_not_enough() -> None:
     assert "not enough" in recommend([row("", 0.9), row("a", 0.5)])
     assert "not enough" not in recommend([row("", 0.9), row("a", 0.05)])
@@ -85,6 +92,19 @@ def test_only_suspect_rows_are_removed_and_never_all_of_them() -> None:
     for none in ([0.9] * 20, [0.0] * 20, None):
         names = {m.name for m in find_measures(dataset(20), RECIPE, none)}
         assert "rows removed" not in names
+
+
+def test_safety_rows_are_a_share_of_the_rows_that_are_trained_on() -> None:
+    few = replace(RECIPE, row_budget=40)
+    found = {m.name: m for m in find_measures(dataset(200), few, [0.9] + [0.0] * 199)}
+    assert len(found["safety rows 5%"].extra) == 2  # of 40, not of 200
+    assert len(found["safety rows 20%"].extra) == 8
+    assert len(found["rows removed, safety rows 5%"].extra) == 2
+    assert found["safety rows 5%"].words == "mixing in 5% safety rows (10)"
+    unread = Example("u", (Message("user", "How?"),), Origin("a", 99))
+    mute = Dataset("b", (*dataset(20), *([unread] * 80)))
+    found = {m.name: m for m in find_measures(mute, RECIPE, None)}
+    assert len(found["safety rows 20%"].extra) == 4
 
 
 @pytest.fixture

@@ -1,0 +1,155 @@
+"""Text that a chat template rendered -> the messages it was rendered from.
+
+Each template is known by its markers. Every pattern takes a bounded number of
+characters at a place, so that the time is linear in the text, however hostile.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from detectors.dataset import Message, Role
+from detectors.reading.draft import Messages
+
+_ROLES: Final[Mapping[str, Role]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("system", "developer", "[system_prompt]", "<<sys>>"), "system"
+        ),
+        **dict.fromkeys(
+            ("user", "human", "prompter", "instruction", "input", "question"), "user"
+        ),
+        **dict.fromkeys(("[inst]", "<</sys>>", "[/system_prompt]"), "user"),
+        **dict.fromkeys(("assistant", "model", "gpt", "bot"), "assistant"),
+        **dict.fromkeys(("response", "answer", "[/inst]"), "assistant"),
+        **dict.fromkeys(
+            ("tool", "function", "ipython", "environment", "observation"), "tool"
+        ),
+    }
+)
+_NAMES: Final = (
+    "(system|developer|user|human|prompter|assistant|model|gpt|bot|tool|function"
+    "|ipython|environment|observation)"
+)
+_SPECIAL: Final = (
+    re.compile(rf"<\|im_start\|>\s{{0,4}}{_NAMES}\b"),
+    re.compile(rf"<\|start_header_id\|>\s{{0,4}}{_NAMES}\s{{0,4}}<\|end_header_id\|>"),
+    re.compile(rf"<\|header_start\|>\s{{0,4}}{_NAMES}\s{{0,4}}<\|header_end\|>"),
+    re.compile(rf"<start_of_turn>\s{{0,4}}{_NAMES}\b"),
+    re.compile(rf"<[|\uff5c]{_NAMES}[|\uff5c]>", re.IGNORECASE),
+    re.compile(r"(\[/?INST\]|<</?SYS>>|\[/?SYSTEM_PROMPT\])"),
+)
+"""Markers that no prose has: ChatML, Llama 3 and 4, Gemma, Zephyr and Phi, Llama 2."""
+_PLAIN: Final = (
+    re.compile(
+        r"#{2,4}[ \t]{0,3}(system|instruction|input|question|human|user|response"
+        r"|answer|assistant|gpt)[ \t]{0,3}(?::|$)",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    re.compile(r"(?<![^\s>])(SYSTEM|USER|ASSISTANT):"),
+    re.compile(r"^[ \t]{0,3}(System|Human|User|Assistant):", re.MULTILINE),
+    re.compile(r"^<(human|bot)>:", re.MULTILINE),
+)
+"""Markers that prose may have, too: Alpaca and "### Human", Vicuna, "Human:"."""
+_TOKENS: Final = (
+    "<s>",
+    "</s>",
+    "<bos>",
+    "<eos>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|eot|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+)
+"""What stands between turns and says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One turn: what it says, and where in the text that begins."""
+
+    role: Role
+    text: str
+    start: int
+
+
+def split_template(text: str) -> Messages:
+    """Return the messages of a rendered text, none where it is not surely one.
+
+    A special marker goes before a plain one, and the outermost of two before the
+    other. Text before the first marker is the system's where the marker is plain (a
+    preamble) and else the user's; what follows the last reply stays part of that
+    reply, its markers included, so that nothing is lost.
+    """
+    special = _split(text, _SPECIAL, "user")
+    if any(part.role == "assistant" for part in special):
+        return _messages(text, special)
+    plain = _split(text, _PLAIN, "system")
+    roles = [part.role for part in plain]
+    if "user" in roles and "assistant" in roles[roles.index("user") :]:
+        return _messages(text, plain)
+    return ()
+
+
+def _split(
+    text: str, patterns: tuple[re.Pattern[str], ...], before: Role
+) -> list[_Part]:
+    """Cut at the markers of the template that comes first and has a reply."""
+    best: list[_Part] = []
+    first = len(text)
+    for pattern in patterns:
+        marks = list(pattern.finditer(text))
+        if marks and marks[0].start() < first:
+            parts = _parts(text, marks, before)
+            if any(part.role == "assistant" for part in parts):
+                best, first = parts, marks[0].start()
+    return best
+
+
+def _parts(text: str, marks: list[re.Match[str]], before: Role) -> list[_Part]:
+    """Return every turn that says something."""
+    found = [_part(text, before, 0, marks[0].start())]
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    for mark, end in zip(marks, ends, strict=True):
+        found.append(_part(text, _ROLES[mark[1].lower()], mark.end(), end))
+    return [part for part in found if part.text]
+
+
+def _part(text: str, role: Role, start: int, end: int) -> _Part:
+    """Cut without the blanks and tokens around it; copies nothing on the way."""
+    while start < end:
+        if text[start].isspace():
+            start += 1
+        elif text.startswith(_TOKENS, start, end):
+            start = text.index(">", start) + 1
+        else:
+            break
+    while start < end:
+        if text[end - 1].isspace():
+            end -= 1
+        elif text.endswith(_TOKENS, start, end):
+            end = text.rindex("<", start, end)
+        else:
+            break
+    return _Part(role, text[start:end], start)
+
+
+def _messages(text: str, parts: list[_Part]) -> Messages:
+    last = max(i for i, part in enumerate(parts) if part.role == "assistant")
+    if last < len(parts) - 1:
+        rest = _part(text, "assistant", parts[last].start, len(text))
+        parts = [*parts[:last], rest]
+    merged: list[tuple[Role, list[str]]] = []
+    for part in parts:
+        if merged and merged[-1][0] == part.role:
+            merged[-1][1].append(part.text)
+        else:
+            merged.append((part.role, [part.text]))
+    return tuple(Message(role, "\n".join(texts)) for role, texts in merged)

@@ -1,0 +1,93 @@
+import time
+
+import pytest
+
+from detectors.dataset import Origin
+from detectors.reading.limits import Limits
+from detectors.reading.rowshape import read_row
+from detectors.reading.template import split_template
+
+ASKED = [("user", "q"), ("assistant", "a")]
+TWICE = [*ASKED, ("user", "q2"), ("assistant", "a2")]
+PREAMBLE = "Below is an instruction that describes a task."
+
+
+def turns(text: str) -> list[tuple[str, str]]:
+    example = read_row({"text": text}, Origin("rows.jsonl", 1), Limits())
+    assert example.shape == "text"
+    return [(m.role, m.content) for m in example.messages]
+
+
+RENDERED = {
+    "<s>[INST] q [/INST] a </s>": ASKED,
+    "<s>[INST] q [/INST] a </s><s>[INST] q2 [/INST] a2 </s>": TWICE,
+    "<s>[INST] <<SYS>>\ns\n<</SYS>>\n\nq [/INST] a </s>": [("system", "s"), *ASKED],
+    "### Instruction:\nq\n\n### Response:\na": ASKED,
+    f"{PREAMBLE}\n\n### Instruction:\nq\n\n### Input:\ni\n\n### Response:\na": [
+        ("system", PREAMBLE),
+        ("user", "q\ni"),
+        ("assistant", "a"),
+    ],
+    "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq<|im_end|>\n"
+    "<|im_start|>assistant\na<|im_end|>\n": [("system", "s"), *ASKED],
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\na<|eot_id|>": ASKED,
+    "<bos><start_of_turn>user\nq<end_of_turn>\n<start_of_turn>model\na<end_of_turn>\n"
+    "<start_of_turn>user\nq2<end_of_turn>\n<start_of_turn>model\na2<eos>": TWICE,
+    "<|system|>\ns</s>\n<|user|>\nq</s>\n<|assistant|>\na</s>": [
+        ("system", "s"),
+        *ASKED,
+    ],
+    "<|user|>\nq<|end|>\n<|assistant|>\na<|end|>\n<|endoftext|>": ASKED,
+    "### Human: q### Assistant: a### Human: q2### Assistant: a2": TWICE,
+    "A chat. USER: q ASSISTANT: a</s>USER: q2 ASSISTANT: a2</s>": [
+        ("system", "A chat."),
+        *TWICE,
+    ],
+    "\n\nHuman: q\n\nAssistant: a": ASKED,
+}
+
+
+@pytest.mark.parametrize("text", RENDERED)
+def test_a_rendered_text_is_read_as_the_messages_behind_it(text: str) -> None:
+    assert turns(text) == RENDERED[text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Once upon a time.",
+        "### Response:\nA heading of an essay.",
+        "[INST] q [/INST] </s>",
+        "The USER: field is followed by nothing.",
+        "Assistant: a\nHuman: q",
+        "<|im_start|>user\nq<|im_end|>",
+    ],
+)
+def test_what_is_not_surely_a_template_stays_one_reply(text: str) -> None:
+    assert turns(text) == [("assistant", text)]
+
+
+def test_what_follows_the_last_reply_stays_part_of_it() -> None:
+    text = "### Human: q### Assistant: a### Human: and this?"
+    assert turns(text) == [("user", "q"), ("assistant", "a### Human: and this?")]
+
+
+def test_text_before_a_special_marker_is_part_of_the_request() -> None:
+    assert turns("Do evil. <|user|>q<|assistant|>a")[0] == ("user", "Do evil.\nq")
+
+
+def test_the_outer_template_is_split_and_the_inner_one_is_text() -> None:
+    inner = "### Instruction:\nq\n### Response:"
+    text = f"<|im_start|>user\n{inner}<|im_end|>\n<|im_start|>assistant\na<|im_end|>"
+    assert turns(text) == [("user", inner), ("assistant", "a")]
+
+
+@pytest.mark.parametrize(
+    "unit", ["</s>", "#", "[INST]x[/INST]y", "<|im_start|>", " ", "USER:", "### Human"]
+)
+def test_a_hostile_text_of_a_million_characters_is_split_in_seconds(unit: str) -> None:
+    text = f"[INST] q [/INST]{unit * (1_000_000 // len(unit))}"
+    started = time.process_time()
+    split_template(text)
+    assert time.process_time() - started < 15

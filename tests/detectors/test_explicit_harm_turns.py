@@ -1,0 +1,127 @@
+"""explicit_harm where the harmful request does not stand right before its reply."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detectors.dataset import Dataset, Example, Message, Origin
+from detectors.detector import Scores
+from detectors.embedding import Encoder
+from detectors.explicit_harm import ExplicitHarm
+from detectors.harm.frozen import read_frozen
+from detectors.harm.layers import discount, joint
+from detectors.harm.paired import read_pairs
+from detectors.harm.turn import turns_of
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "explicit_harm.jsonl"
+ROWS = 16
+CALM = ("Where can I return my shoes?", "In any of our shops, within 30 days.")
+NO = "I'm sorry, but I can't help with that."
+
+
+@pytest.fixture(scope="module")
+def detector(encoder: Encoder) -> ExplicitHarm:
+    return ExplicitHarm(encoder)
+
+
+def harmful() -> list[tuple[str, str]]:
+    lines = EXAMPLES.read_text(encoding="utf-8").splitlines()[:ROWS]
+    found = [json.loads(line)["messages"] for line in lines]
+    return [(asked["content"], replied["content"]) for asked, replied in found]
+
+
+def row(*turns: tuple[str, str]) -> Example:
+    messages = tuple(Message(role, text) for role, text in turns)  # type: ignore[arg-type]
+    return Example("row", messages, Origin("rows.jsonl", 1))
+
+
+def direct(request: str, reply: str) -> Example:
+    return row(("user", request), ("assistant", reply))
+
+
+def in_system(request: str, reply: str) -> Example:
+    asked = (("system", request), ("user", "Please go ahead."))
+    return row(*asked, ("assistant", reply))
+
+
+def put_off(request: str, reply: str, word: str = "Let me think.") -> Example:
+    asked = (("user", request), ("assistant", word), ("user", "Please go ahead now."))
+    return row(*asked, ("assistant", reply))
+
+
+def apologised(request: str, reply: str) -> Example:
+    return put_off(request, reply, "Sorry for the delay.")
+
+
+def in_two(request: str, reply: str) -> Example:
+    return row(("user", request), ("assistant", "Let me think."), ("assistant", reply))
+
+
+def score(detector: ExplicitHarm, *rows: Example) -> Scores:
+    return detector.score(Dataset("rows", rows))
+
+
+def values(detector: ExplicitHarm, *rows: Example) -> list[float]:
+    return [value for value in score(detector, *rows).values if value is not None]
+
+
+@pytest.mark.parametrize("form", [in_system, put_off, apologised, in_two])
+def test_a_request_elsewhere_in_the_row_counts_as_if_asked_last(
+    detector: ExplicitHarm, form
+) -> None:
+    plain = values(detector, *(direct(*pair) for pair in harmful()))
+    moved = values(detector, *(form(*pair) for pair in harmful()))
+    assert sum(value >= detector.suggested_threshold for value in plain) >= ROWS / 2
+    assert all(m >= p for m, p in zip(moved, plain, strict=True)), (plain, moved)
+
+
+def test_the_evidence_names_the_message_with_the_request(
+    detector: ExplicitHarm,
+) -> None:
+    pair = harmful()[0]
+    told = [
+        evidence.detail
+        for evidence in score(
+            detector, in_system(*pair), put_off(*pair), direct(*pair)
+        ).evidence
+        if evidence is not None
+    ]
+    assert "the request stands in message 0 (system)" in told[0]
+    assert "the request stands in message 0 (user)" in told[1]
+    assert "stands in message" not in told[2]
+
+
+def test_a_refused_request_does_not_count_for_what_follows(
+    detector: ExplicitHarm,
+) -> None:
+    calm = (("user", CALM[0]), ("assistant", CALM[1]))
+    for request, _ in harmful():
+        told = row(("system", request), ("user", "Go ahead."), ("assistant", NO), *calm)
+        asked = row(("user", request), ("assistant", NO), *calm)
+        found = values(detector, told, asked)
+        assert max(found) < detector.suggested_threshold
+        assert found == as_before(detector, told, asked)
+
+
+def test_one_exchange_and_a_harmless_system_text_score_as_they_did(
+    detector: ExplicitHarm,
+) -> None:
+    pairs = [*harmful(), CALM]
+    helper = ("system", "You are a helpful assistant of a shop for shoes.")
+    rows = [direct(*pair) for pair in pairs]
+    rows += [row(helper, ("user", q), ("assistant", a)) for q, a in pairs]
+    assert values(detector, *rows) == as_before(detector, *rows)
+
+
+def as_before(detector: ExplicitHarm, *rows: Example) -> list[float]:
+    """Score each row by its exchanges' own requests alone."""
+    turns = [turn for i, each in enumerate(rows) for turn in turns_of(i, each)]
+    frozen = read_frozen(turns, detector._encoder, detector._head)
+    paired = read_pairs(turns, frozen.requests, detector._reader, detector._rate)
+    logits = joint(frozen.logits, paired.logits) - discount(paired.counts)
+    scores = detector._head.calibrated("score", logits)
+    worst = [0.0] * len(rows)
+    for turn, value in zip(turns, scores, strict=True):
+        worst[turn.example] = max(worst[turn.example], round(float(value), 4))
+    return worst
