@@ -302,7 +302,7 @@ def _write(kind: str, path: Path, text: str) -> None:
 
 
 def run_serve(options: argparse.Namespace) -> int:
-    """Serve the HTTP API until stopped."""
+    """Serve the HTTP API until stopped; 1 where it does not start."""
     from service.api.app import create_app
     from service.api.server import serve
     from service.settings import load_settings
@@ -315,7 +315,12 @@ def run_serve(options: argparse.Namespace) -> int:
     set_up_logs(settings)
     app = create_app(settings)
     with metrics_served(app.state.telemetry.metrics, settings):
-        serve(app, settings)
+        try:
+            serve(app, settings)
+        except SystemExit as stop:  # with uvicorn's 3, which means REJECT here
+            if app.state.failure is not None:
+                raise app.state.failure from stop
+            return ERROR  # the log says why
     if not getattr(app.state, "drained", True):
         os._exit(0)  # a step that cannot be interrupted: another process repeats it
     return 0
