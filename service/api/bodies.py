@@ -206,6 +206,12 @@ class PolicyIn(Incoming):
         default={}, description="What differs from the defaults."
     )
 
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        if self.policy.get("name", self.name) != self.name:
+            raise ValueError("policy has another name inside: leave that one out")
+        return self
+
     def content(self) -> bytes:
         """Return the policy as YAML, with its name."""
         return json.dumps({"name": self.name, **self.policy}).encode()
