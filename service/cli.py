@@ -153,10 +153,12 @@ def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="where a trial shows harm, try what may keep the model safe",
     )
     defaults = {field.name: field.default for field in fields(Recipe)}
+    defaults["row_budget"] = None
+    told = {"batch_size": "auto", "row_budget": "setting"}
     for name, (kind, words) in RECIPE_OPTIONS.items():
         screen.add_argument(
             f"--{name.replace('_', '-')}", type=kind, default=defaults[name],
-            metavar="N", help=f"{words} (default {defaults[name] or 'auto'})",
+            metavar="N", help=f"{words} (default: {told.get(name, defaults[name])})",
         )  # fmt: skip
 
 
@@ -194,13 +196,17 @@ class Desk:
         if options.moderate:
             self.policy = self.policy.sending(options.moderate)
         self.moderator: Moderator | None = None
+        settings.check_epochs(options.epochs)
+        chosen = {name: getattr(options, name) for name in RECIPE_OPTIONS}
+        if options.row_budget is None:
+            chosen["row_budget"] = settings.row_budget
         self.recipe = Recipe(
             base_model=options.base_model or settings.base_model,
             revision=options.revision,
             chat_template=_template(options.chat_template),
             mitigate=options.mitigate,
             quantization=options.quantization,
-            **{name: getattr(options, name) for name in RECIPE_OPTIONS},
+            **chosen,
         )
         self.reports: list[Report] = []
         self.signer = load_signer(settings.certificate_key.get_secret_value())
@@ -214,6 +220,7 @@ class Desk:
     def screen_file(self, path: Path, models: "Models", bars: "ProgressBars") -> int:
         """Screen one file, print and write its report, return its exit code."""
         from detectors.reader import read_dataset
+        from service.jobs.trial_limit import limit_trial
         from service.judge import judged_runner
         from service.screening import screen
 
@@ -232,7 +239,9 @@ class Desk:
             run_trial=self.settings.run_trial and not self.options.no_trial,
             progress=bars,
             moderator=self.moderator,
-            runner=judged_runner(self.settings),
+            runner=limit_trial(
+                judged_runner(self.settings), self.settings.max_trial_seconds
+            ),
         )
         with bars.hidden():
             self._hand_over(report)
@@ -302,7 +311,7 @@ def _write(kind: str, path: Path, text: str) -> None:
 
 
 def run_serve(options: argparse.Namespace) -> int:
-    """Serve the HTTP API until stopped."""
+    """Serve the HTTP API until stopped; 1 where it does not start."""
     from service.api.app import create_app
     from service.api.server import serve
     from service.settings import load_settings
@@ -315,7 +324,12 @@ def run_serve(options: argparse.Namespace) -> int:
     set_up_logs(settings)
     app = create_app(settings)
     with metrics_served(app.state.telemetry.metrics, settings):
-        serve(app, settings)
+        try:
+            serve(app, settings)
+        except SystemExit as stop:  # with uvicorn's 3, which means REJECT here
+            if app.state.failure is not None:
+                raise app.state.failure from stop
+            return ERROR  # the log says why
     if not getattr(app.state, "drained", True):
         os._exit(0)  # a step that cannot be interrupted: another process repeats it
     return 0

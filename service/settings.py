@@ -10,7 +10,7 @@ from typing import Final, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
 
-from detectors.errors import InputError
+from detectors.errors import InputError, RecipeError
 from detectors.reader import Limits
 from service.asked_models import AskedModels
 from trial.recipe import CANARY
@@ -324,6 +324,14 @@ class Settings(AskedModels):
             if own.startswith(start) or start.startswith(own):
                 raise ValueError(f"{each[:100]!r} holds what the service itself keeps")
         return sources
+
+    def check_epochs(self, epochs: int) -> None:
+        """Raise RecipeError where a job has more epochs than a trial may have."""
+        if epochs > self.max_epochs:
+            raise RecipeError(
+                f"epochs must be at most {self.max_epochs} (TUNEGATE_MAX_EPOCHS), "
+                f"not {epochs}"
+            )
 
     def limits(self) -> Limits:
         """Return the reader's limits."""

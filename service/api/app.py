@@ -1,7 +1,7 @@
 """The HTTP app: routes, error answers, body limits, and the worker's life."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +9,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
+from detectors.errors import TunegateError
 from service.api.body_limit import BodyLimit
 from service.api.budget import make_budget
 from service.api.context import Context, keep_context
@@ -31,12 +32,14 @@ from service.api.routes import (
 )
 from service.api.streams import Streams
 from service.api.wrong_keys import WrongKeys
+from service.envelope import load_signer
 from service.estimate import Estimates
 from service.jobs.backend import Backend, open_backend
 from service.moderator import check_moderator
 from service.oidc import Tokens
 from service.policy import load_policy
 from service.settings import Settings
+from service.storage.sealing import load_seal
 from service.telemetry.queue_depth import QueueDepth
 from service.telemetry.telemetry import Telemetry, make_telemetry
 
@@ -63,35 +66,43 @@ def create_app(
 ) -> FastAPI:
     """Return the app. `load` and `runner` replace the models and the trial.
 
-    PolicyError where the policy of the settings is not valid, InputError where the
-    moderation provider is not.
+    PolicyError where the policy of the settings is not valid, InputError where a key,
+    the moderation provider or the judge is not. A start that fails later on leaves its
+    TunegateError as `app.state.failure`.
     """
     policy = load_policy(settings.policy)
+    load_seal(settings.encryption_keys.get_secret_value())
+    load_signer(settings.certificate_key.get_secret_value())
     check_moderator(settings)
+    if runner is None and _works(settings):
+        from service.judge import check_judge
+
+        check_judge(settings)
     telemetry = make_telemetry(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        backend = await to_thread.run_sync(open_backend, settings)
-        worker = await to_thread.run_sync(
-            _make_worker, backend, load, runner, telemetry
-        )
-        context = Context(
-            settings,
-            policy,
-            backend,
-            worker,
-            CapacityLimiter(1),
-            CapacityLimiter(ACCEPTS),
-            CapacityLimiter(PARSES),
-            make_budget(settings),
-            RateLimit(settings.requests_per_minute),
-            Streams(settings.max_streams_per_tenant, telemetry.metrics),
-            WrongKeys(settings.wrong_keys_per_minute),
-            Estimates(backend.engine),
-            Readiness(backend, settings.ready_seconds),
-            Tokens(settings) if settings.oidc_issuer else None,
-        )
+        with _failure_kept(app):
+            backend = await to_thread.run_sync(open_backend, settings)
+            worker = await to_thread.run_sync(
+                _make_worker, backend, load, runner, telemetry
+            )
+            context = Context(
+                settings,
+                policy,
+                backend,
+                worker,
+                CapacityLimiter(1),
+                CapacityLimiter(ACCEPTS),
+                CapacityLimiter(PARSES),
+                make_budget(settings),
+                RateLimit(settings.requests_per_minute),
+                Streams(settings.max_streams_per_tenant, telemetry.metrics),
+                WrongKeys(settings.wrong_keys_per_minute),
+                Estimates(backend.engine),
+                Readiness(backend, settings.ready_seconds),
+                Tokens(settings) if settings.oidc_issuer else None,
+            )
         keep_context(app, context)
         telemetry.metrics.add(QueueDepth(backend))
         if worker is not None:
@@ -111,6 +122,7 @@ def create_app(
         telemetry=native(telemetry.tracing),
     )
     app.state.stopping = False
+    app.state.failure = None
     app.state.telemetry = telemetry
     rooms = (screenings, results, batches, policies, webhooks, scan, schema, health)
     app.state.routes = list(app.routes)
@@ -130,6 +142,21 @@ def create_app(
     return app
 
 
+@contextmanager
+def _failure_kept(app: FastAPI) -> Iterator[None]:
+    """Keep the error that ends the start: the server itself would tell a traceback."""
+    try:
+        yield
+    except TunegateError as error:
+        app.state.failure = error
+        raise
+
+
+def _works(settings: Settings) -> bool:
+    """Whether a process works on queues or scans: only then it imports torch."""
+    return bool(settings.queues or settings.scan_max_rows)
+
+
 def _make_worker(
     backend: Backend,
     load: "Callable[[], Models] | None",
@@ -140,7 +167,7 @@ def _make_worker(
 
     Such a process imports neither torch nor models, and stays small.
     """
-    if not backend.settings.queues and not backend.settings.scan_max_rows:
+    if not _works(backend.settings):
         return None
     from service.jobs.worker_command import make_worker
 

@@ -104,10 +104,7 @@ class RecipeIn(Incoming):
                 f"base_model {name!r} is not offered here; choose one of "
                 f"{', '.join(dict.fromkeys(allowed))}"
             )
-        if self.epochs > settings.max_epochs:
-            raise RecipeError(
-                f"epochs must be at most {settings.max_epochs}, not {self.epochs}"
-            )
+        settings.check_epochs(self.epochs)
         chosen = self.model_dump(exclude={"base_model"})
         if chosen["batch_size"] == "auto":
             chosen["batch_size"] = None
@@ -208,6 +205,12 @@ class PolicyIn(Incoming):
     policy: dict[str, Any] = Field(
         default={}, description="What differs from the defaults."
     )
+
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        if self.policy.get("name", self.name) != self.name:
+            raise ValueError("policy has another name inside: leave that one out")
+        return self
 
     def content(self) -> bytes:
         """Return the policy as YAML, with its name."""

@@ -5,6 +5,7 @@ from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.settings import Settings
 
@@ -14,9 +15,12 @@ follows one goes on elsewhere, by `Last-Event-ID`."""
 
 
 def serve(app: FastAPI, settings: Settings, *, log_level: str = "info") -> None:
-    """Serve an app until SIGTERM or SIGINT."""
+    """Serve an app until SIGTERM or SIGINT.
+
+    SystemExit where it does not start; `app.state.failure` says why if we know.
+    """
     config = uvicorn.Config(
-        app,
+        _without_traceback(app),
         host=settings.host,
         port=settings.port,
         log_level=log_level,
@@ -27,6 +31,21 @@ def serve(app: FastAPI, settings: Settings, *, log_level: str = "info") -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     _Server(config, app).run()
+
+
+def _without_traceback(app: FastAPI) -> ASGIApp:
+    """Return the app; where it keeps why it failed to start, no traceback is logged."""
+
+    async def serve_quietly(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            failed = message["type"] == "lifespan.startup.failed"
+            if failed and app.state.failure is not None:
+                message = {**message, "message": ""}
+            await send(message)
+
+        await app(scope, receive, tell if scope["type"] == "lifespan" else send)
+
+    return serve_quietly
 
 
 class _Server(uvicorn.Server):

@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,7 @@ def test_the_hyper_parameters_reach_the_trial(write: Write, runner: Any) -> None
     ("argv", "said"),
     [
         (["--epochs", "0"], "epochs must be at least 1"),
+        (["--row-budget", "0"], "row_budget must be at least 1"),
         (["--policy", "none.yaml"], "cannot be read"),
         (["--report", "/dev/null/x"], "--report"),
         (["--chat-template", "none.jinja"], "cannot be read as text"),
@@ -172,6 +174,45 @@ def test_a_limit_of_the_settings_holds_for_the_command_line(
     monkeypatch.setenv("TUNEGATE_MAX_ROWS", "5")
     assert main(["screen", str(write())]) == 1
     assert "more than 5 rows" in capsys.readouterr().err
+
+
+def test_the_time_limit_of_the_settings_ends_a_trial(
+    write: Write,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    runner: Any,
+) -> None:
+    def slow(*given: Any, progress: Callable[..., None], **asked: Any) -> Any:
+        time.sleep(0.02)
+        progress("tune", 1, 2)
+        return runner(*given, **asked)
+
+    monkeypatch.setattr(run, "run_trial", slow)
+    monkeypatch.setenv("TUNEGATE_MAX_TRIAL_SECONDS", "0.01")
+    assert main(["screen", str(write())]) == 2
+    assert "longer than the 0.01 seconds that it may" in capsys.readouterr().out
+
+
+def test_the_row_budget_is_the_settings_unless_one_is_given(
+    write: Write, monkeypatch: pytest.MonkeyPatch, runner: Any
+) -> None:
+    monkeypatch.setenv("TUNEGATE_ROW_BUDGET", "7")
+    main(["screen", str(write())])
+    main(["screen", str(write()), "--row-budget", "9"])
+    assert [recipe.row_budget for recipe in runner.recipes] == [7, 9]
+
+
+def test_the_most_epochs_of_the_settings_hold(
+    write: Write,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    runner: Any,
+) -> None:
+    monkeypatch.setenv("TUNEGATE_MAX_EPOCHS", "4")
+    assert main(["screen", str(write()), "--epochs", "5"]) == 1
+    assert "at most 4 (TUNEGATE_MAX_EPOCHS), not 5" in capsys.readouterr().err
+    assert main(["screen", str(write()), "--epochs", "4"]) == 0
+    assert [recipe.epochs for recipe in runner.recipes] == [4]
 
 
 def test_a_missing_model_is_one_line_and_exit_1(

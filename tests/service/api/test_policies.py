@@ -63,6 +63,15 @@ def test_a_policy_that_is_wrong_is_not_kept(
     assert client.get(V1).json()["data"] == []
 
 
+def test_a_policy_has_no_other_name_inside(client: TestClient) -> None:
+    inside = {"name": "b", "policy": {**LAX, "name": "a"}}
+    answer = client.post(V1, json=inside)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "leave that one out" in answer.text
+    assert client.get(V1).json()["data"] == []
+    assert add(client, "a", {**LAX, "name": "a"})["policy"]["name"] == "a"
+
+
 def test_a_screening_can_name_a_policy(
     client: TestClient, row: Any, wait: Wait
 ) -> None:

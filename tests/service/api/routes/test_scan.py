@@ -1,8 +1,13 @@
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fastapi.testclient import TestClient
+
+from service.api.app import create_app
+from service.models import Models
+from service.settings import Settings
 
 Row = Callable[..., dict[str, Any]]
 
@@ -20,6 +25,18 @@ def test_a_scan_scores_rows_at_once_and_never_accepts_unmeasured(
     clean = client.post("/v1/scan", json={"rows": [row()]}).json()
     assert clean["decision"]["outcome"] == "REVIEW"
     assert clean["decision"]["reasons"][0]["code"] == "trial_skipped"
+
+
+def test_a_scan_accepts_where_the_policy_does_without_a_trial(
+    settings: Settings, models: Models, row: Row, wait: Any, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("trial: {required: false}", "utf-8")
+    lax = settings.model_copy(update={"policy": policy})
+    with TestClient(create_app(lax, load=lambda: models)) as client:
+        wait(lambda: client.get("/readyz").status_code == 200)
+        said = client.post("/v1/scan", json={"rows": [row()]}).json()
+    assert said["decision"]["outcome"] == "ACCEPT"
 
 
 def test_a_scan_of_too_many_rows_says_where_to_go(client: TestClient, row: Row) -> None:
