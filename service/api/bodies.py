@@ -1,6 +1,5 @@
 """Bodies: what enters over HTTP, checked."""
 
-import json
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -209,9 +208,9 @@ class PolicyIn(Incoming):
         default={}, description="What differs from the defaults."
     )
 
-    def content(self) -> bytes:
-        """Return the policy as YAML, with its name."""
-        return json.dumps({"name": self.name, **self.policy}).encode()
+    def content(self) -> dict[str, Any]:
+        """Return the policy with its name."""
+        return {"name": self.name, **self.policy}
 
 
 class DryRunIn(Incoming):
