@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -16,6 +15,7 @@ from pydantic import (
 )
 
 from detectors.errors import PolicyError
+from service.policy_text import read_policy_text
 from service.text import plain
 
 MAX_POLICY_BYTES: Final = 64 * 1024
@@ -291,24 +291,31 @@ def load_policy(path: Path | None) -> Policy:
 
 
 def parse_policy(content: bytes, *, source: str = "policy") -> Policy:
-    """Read a policy from YAML (or JSON, which is YAML); keys left out keep defaults."""
+    """Read a policy from JSON or YAML; keys left out keep their defaults."""
     if len(content) > MAX_POLICY_BYTES:
         raise PolicyError(f"{source}: larger than {MAX_POLICY_BYTES} bytes")
+    return _checked(read_policy_text(content, source), source)
+
+
+def check_policy(given: dict[str, Any], *, source: str = "policy") -> Policy:
+    """Check a policy that came as JSON; keys left out keep their defaults."""
     try:
-        # A SafeLoader that refuses keys that stand twice.
-        loaded = yaml.load(content, Loader=_StrictLoader)  # nosec B506
+        size = len(json.dumps(given))
     except RecursionError as error:
         raise PolicyError(f"{source}: nested too deeply") from error
-    except (yaml.YAMLError, ValueError) as error:
-        words = " ".join(str(error).split())[:300]
-        raise PolicyError(f"{source}: not valid YAML: {words}") from error
-    if not isinstance(loaded, dict):
+    if size > MAX_POLICY_BYTES:
+        raise PolicyError(f"{source}: larger than {MAX_POLICY_BYTES} bytes")
+    return _checked(given, source)
+
+
+def _checked(given: object, source: str) -> Policy:
+    if not isinstance(given, dict):
         raise PolicyError(f"{source}: expected a mapping with {_allowed(())}")
     try:
-        policy = Policy.model_validate(_merged(Policy().model_dump(), loaded))
+        policy = Policy.model_validate(_merged(Policy().model_dump(), given))
     except ValidationError as error:
         raise PolicyError(f"{source}: {_describe(error)}") from error
-    if not plain(policy.name):  # which YAML can say, by an escape
+    if not plain(policy.name):  # which an escape can say
         raise PolicyError(f"{source}: name: expected text without U+0000")
     return policy
 
@@ -320,24 +327,6 @@ def _merged(defaults: dict[str, Any], given: dict[Any, Any]) -> dict[Any, Any]:
         if isinstance(value, dict) and isinstance(defaults.get(key), dict):
             found[key] = _merged(defaults[key], value)
     return found
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML data; aliases and repeated keys are errors (both can mislead)."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(
-        self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-        if twice:
-            raise yaml.YAMLError(f"key {twice[0][:60]!r} appears twice")
-        return super().construct_mapping(node, deep=deep)
 
 
 def _describe(error: ValidationError) -> str:

@@ -1,6 +1,5 @@
 """Bodies: what enters over HTTP, checked."""
 
-import json
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -212,9 +211,9 @@ class PolicyIn(Incoming):
             raise ValueError("policy has another name inside: leave that one out")
         return self
 
-    def content(self) -> bytes:
-        """Return the policy as YAML, with its name."""
-        return json.dumps({"name": self.name, **self.policy}).encode()
+    def content(self) -> dict[str, Any]:
+        """Return the policy with its name."""
+        return {"name": self.name, **self.policy}
 
 
 class DryRunIn(Incoming):

@@ -1,6 +1,6 @@
 """Context: what every HTTP route needs, made once for each app."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import CapacityLimiter
@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from service.api.budget import Budget
 from service.api.errors_http import RETRY_SECONDS, Problem
+from service.api.findings import RecentFindings
 from service.api.rate_limit import RateLimit
 from service.api.readiness import Readiness
 from service.api.schemas import ScreeningOut
@@ -51,6 +52,7 @@ class Context:
     estimates: Estimates
     readiness: Readiness
     tokens: Tokens | None = None
+    findings: RecentFindings = field(default_factory=RecentFindings)
 
     def models(self) -> "Models | None":
         """Return the loaded models; 503 while they load or where they cannot.

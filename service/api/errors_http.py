@@ -1,6 +1,6 @@
 """Errors over HTTP: RFC 9457 problem+json with a stable code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -60,17 +60,30 @@ def problem_response(problem: Problem, request: Request) -> JSONResponse:
     )
 
 
-def invalid(found: ValidationError | RequestValidationError) -> Problem:
-    """Return the 422 that names every field at fault; values are not echoed."""
+def invalid(
+    found: ValidationError | RequestValidationError,
+    place: tuple[str, ...] = (),
+    allowed: Collection[str] = (),
+) -> Problem:
+    """Return the 422 that names every field at fault; values are not echoed.
+
+    `place` is where the content stands that was checked; `allowed` are its keys.
+    """
     errors = [
         {
-            "field": clean(".".join(str(part) for part in item["loc"]), 200),
-            "message": clean(item["msg"], 300),
+            "field": clean(".".join(map(str, (*place, *each["loc"]))), 200),
+            "message": clean(_said(each, allowed), 500),
         }
-        for item in list(found.errors())[:20]
+        for each in list(found.errors())[:20]
     ]
     said = "; ".join(f"{each['field']}: {each['message']}" for each in errors[:3])
     return Problem(422, "invalid_request", said, errors=errors)
+
+
+def _said(error: Mapping[str, Any], allowed: Collection[str]) -> str:
+    if allowed and error["type"] == "extra_forbidden":
+        return f"unknown key; allowed: {', '.join(allowed)}"
+    return str(error["msg"])
 
 
 def problem_of(error: TunegateError) -> Problem:

@@ -127,7 +127,7 @@ class _Reader:
         if name not in known:
             said = f"{name[:60]!r} is no field; the fields are {', '.join(known)}"
         elif name != FILE and part.filename is not None:
-            said = f"{name}: expected text, not a file"
+            said = f"{name}: expected text, not a file: curl -F '{name}=<FILE' sends it"
         elif name == FILE and part.filename is None:
             said = "file: expected a file, not text"
         elif name in self.form.fields:

@@ -88,10 +88,16 @@ def _checked_body(content: bytearray, model: type[Model], rows: Rows) -> Model:
         return model.model_validate(read_json(text, rows.take))
 
 
-def parse_json(content: bytes | str, model: type[Model]) -> Model:
-    """Parse and check JSON; a body nested too deeply to parse is not JSON to us."""
-    with _refusals():
-        return model.model_validate(json.loads(content, object_pairs_hook=unique))
+def parse_field(name: str, text: str, model: type[Model]) -> Model:
+    """Parse and check the JSON in a field of a form; 422 where wrong, by its name."""
+    try:
+        return model.model_validate(json.loads(text, object_pairs_hook=unique))
+    except ValidationError as error:
+        raise invalid(error, (name,), model.model_fields) from error
+    except (ValueError, RecursionError) as error:
+        deep = isinstance(error, RecursionError)
+        said = f"{name}: not valid JSON: {'nested too deeply' if deep else error}"
+        raise Problem(422, "invalid_request", said) from error
 
 
 @contextmanager
@@ -139,7 +145,7 @@ def _checked_form(form: Form) -> UploadForm:
     return UploadForm(
         files=tuple(form.files),
         name=given("name", ""),
-        recipe=parse_json(given("recipe") or "{}", RecipeIn),
+        recipe=parse_field("recipe", given("recipe") or "{}", RecipeIn),
         policy=given("policy", ""),
         run_trial=_boolean(given("run_trial") or "true"),
         priority=_priority(given("priority") or NORMAL),

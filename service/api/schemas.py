@@ -259,7 +259,13 @@ class FindingPage(BaseModel):
     """Findings, by row; `next_cursor` is null on the last page."""
 
     data: list[FindingSection]
-    total: int = Field(description="Findings that match the filter.")
+    total: int = Field(
+        description="Findings that the report lists and that match the filter."
+    )
+    finding_count: int = Field(description="All findings there are, listed or not.")
+    truncated: bool = Field(
+        description="Whether the report lists only the highest of them."
+    )
     next_cursor: str | None
 
 

@@ -1,7 +1,6 @@
 """Submission: what a request asks to have screened, checked, accepted and queued."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from service.api.errors_http import Problem
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
 from service.api.rows import StoredRows
 from service.caller import Caller
-from service.policy import Policy, parse_policy
+from service.policy import Policy, check_policy, parse_policy
 from service.sources import check_link
 from service.storage.datasets import Given, Link
 from service.storage.policies import REFERENCE
@@ -127,7 +126,7 @@ def choose_policy(
     if given is None or given == "":
         return here.policy
     if isinstance(given, dict):
-        return parse_policy(json.dumps(given).encode())
+        return check_policy(given)
     if not REFERENCE.fullmatch(given.strip()):
         return parse_policy(given.encode())
     found = here.backend.policies(caller).find(given.strip())

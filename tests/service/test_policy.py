@@ -13,6 +13,7 @@ from service.policy import (
     DetectorLimits,
     Limits,
     Policy,
+    check_policy,
     load_policy,
     parse_policy,
 )
@@ -91,6 +92,33 @@ def test_json_is_read_as_well() -> None:
     assert not parse_policy(b'{"trial": {"required": false}}').trial.required
 
 
+NAME = "strict \U0001f600"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("before", ["", "\n\t "])
+def test_json_is_read_as_json(encoding: str, before: str) -> None:
+    given = {"name": NAME, "drift": {"reject_lower": 0.00001}}
+    text = before + json.dumps(given, indent="\t")
+    assert "1e-05" in text
+    policy = parse_policy(text.encode(encoding))
+    assert (policy.name, policy.drift.reject_lower) == (NAME, 0.00001)
+
+
+def test_yaml_may_begin_as_json_does() -> None:
+    policy = parse_policy(b"{trial: {required: false}, drift: {reject_lower: 0.05}}")
+    assert (policy.trial.required, policy.drift.reject_lower) == (False, 0.05)
+
+
+def test_a_policy_given_as_an_object_is_as_small_as_one_in_a_file() -> None:
+    assert check_policy({"drift": {"reject_lower": 0.00001}}).drift.reject_lower < 0.1
+    longest = "x" * (MAX_POLICY_BYTES - len('{"x": ""}'))
+    with pytest.raises(PolicyError, match="unknown key 'x'"):
+        check_policy({"x": longest})
+    with pytest.raises(PolicyError, match="policy: larger than 65536 bytes"):
+        check_policy({"x": longest + "x"})
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -111,7 +139,14 @@ def test_json_is_read_as_well() -> None:
         (b"a: &x 1\nb: *x", "aliases are not allowed"),
         (b"- 1", "expected a mapping with name, detectors"),
         (b"", "expected a mapping"),
-        (b"{", "not valid YAML"),
+        (b"{", "not valid JSON: Expecting property name"),
+        (b'{\n "drift": {},\n "name" 3}', "delimiter: line 3 column 9"),
+        (b'{"name": "a", "name": "b"}', "key 'name' appears twice"),
+        (b"{name: a, name: b}", "key 'name' appears twice"),
+        (b'{"a":' * 10_000, "nested too deeply"),
+        (b'{"drift": {"must_detect": NaN}}', "drift.must_detect"),
+        (b'{"name": "\\ud83d"}', "name: "),
+        (b'{"seed": 1' + b"0" * 5_000 + b"}", "not valid"),
         (b"\xff\xfe\xfd", "not valid YAML"),
         (b"!!python/object/apply:os.system ['true']", "not valid YAML"),
         (b"[" * 30_000, "nested too deeply"),

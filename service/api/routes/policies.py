@@ -29,7 +29,7 @@ from service.api.openapi import (
 from service.api.reading import json_body
 from service.api.schemas import DecisionOut, PolicyOut, PolicyPage
 from service.api.submission import choose_policy
-from service.policy import parse_policy
+from service.policy import check_policy
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
@@ -54,7 +54,7 @@ async def add_policy(request: Request, here: Here, caller: Admin) -> JSONRespons
     `name` or `name@version` can then be the `policy` of a screening.
     """
     async with json_body(request, here, caller, PolicyIn) as asked:
-        policy = parse_policy(asked.content())
+        policy = check_policy(asked.content())
         add = here.backend.policies(caller).add
         kept = await to_thread.run_sync(add, asked.name, policy)
     shown = PolicyOut.of(kept)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Final
 
 from anyio import sleep, to_thread
@@ -145,7 +146,13 @@ def get_report(
     )
 
 
-FOUND: Final = {"data": [FINDING], "total": 1, "next_cursor": None}
+FOUND: Final = {
+    "data": [FINDING],
+    "total": 1,
+    "finding_count": 1,
+    "truncated": False,
+    "next_cursor": None,
+}
 
 
 @router.get(
@@ -171,18 +178,21 @@ def list_findings(
 ) -> Response:
     """List findings by row; filter by detector, category and lowest score."""
     start = _place(cursor)
-    content = _report(here, screening.id, caller)
+    read = partial(_report, here, screening.id, caller)
+    listed = here.findings.get(str(screening.report), read)
     found = [
         each
-        for each in Report.model_validate_json(content).findings
+        for each in listed.findings
         if detector in ("", each.detector)
         and category in ("", each.category)
         and each.score >= min_score
     ]
     end = start + limit
     page = FindingPage(
-        data=found[start:end],
+        data=[each.section() for each in found[start:end]],
         total=len(found),
+        finding_count=listed.count,
+        truncated=listed.count > len(listed.findings),
         next_cursor=str(end) if end < len(found) else None,
     )
     return answer_json(request, page.model_dump_json().encode())

@@ -31,9 +31,9 @@ CASES = {
     "a field twice": (part('name="name"') * 2 + "--b--", 422, "name: it stands twice"),
     "a file of text": (part('name="file"') + "--b--", 422, "expected a file"),
     "a field as file": (
-        part('name="name"; filename="f"') + "--b--",
+        part('name="policy"; filename="f"') + "--b--",
         422,
-        "expected text, not a file",
+        "policy: expected text, not a file: curl -F 'policy=<FILE' sends it",
     ),
 }
 

@@ -35,6 +35,14 @@ def test_each_change_is_a_version_and_none_is_lost(client: TestClient) -> None:
         assert client.get(f"{V1}/{unknown}").json()["code"] == "policy_not_found"
 
 
+def test_a_policy_is_kept_as_its_json_says_it(client: TestClient) -> None:
+    kept = add(client, "acme", {"drift": {"reject_lower": 0.00001}})
+    assert kept["policy"]["drift"]["reject_lower"] == 0.00001
+    large = client.post(V1, json={"name": "a", "policy": {"x": "x" * 65_536}})
+    assert (large.status_code, large.json()["code"]) == (422, "invalid_policy")
+    assert large.json()["detail"] == "policy: larger than 65536 bytes"
+
+
 def test_policies_are_paged_by_name(client: TestClient) -> None:
     for name in ("b", "a", "c", "a"):
         add(client, name, {"drift": {"review_change": 0.1 if name == "b" else 0.2}})

@@ -1,51 +1,56 @@
 import pytest
-from pydantic import BaseModel
 
-from service.api.bodies import ScreeningIn
+from service.api.bodies import RecipeIn, ScreeningIn
 from service.api.errors_http import Problem
-from service.api.reading import parse_json
+from service.api.reading import parse_field
 
-
-class Body(BaseModel):
-    rows: list[dict[str, str]]
-
-
-def test_a_body_is_parsed_and_checked() -> None:
-    assert parse_json(b'{"rows": [{"text": "a"}]}', Body).rows == [{"text": "a"}]
+DIGEST = "a" * 64
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b'{"rows": [{"text": "a", "text": "b"}]}', b'{"rows": [', b"\xff", b"[" * 9],
+    ("text", "said"),
+    [
+        ('{"epochs": 1, "epochs": 2}', "recipe: not valid JSON: a key stands twice"),
+        ('{"epochs": 1', "recipe: not valid JSON: Expecting ',' delimiter: line 1"),
+        ("[" * 100_000, "recipe: not valid JSON: nested too deeply"),
+        ("[]", "recipe: Input should be"),
+        ('{"seed": -1}', "recipe.seed: Input should be"),
+        ('{"rank": 8}', "recipe.rank: unknown key; allowed: base_model, revision, "),
+    ],
 )
-def test_a_body_two_readers_could_read_differently_is_refused(body: bytes) -> None:
+def test_a_field_that_is_wrong_is_named(text: str, said: str) -> None:
     with pytest.raises(Problem) as caught:
-        parse_json(body, Body)
-    assert caught.value.status_code == 400
+        parse_field("recipe", text, RecipeIn)
+    assert (caught.value.status_code, caught.value.code) == (422, "invalid_request")
+    assert caught.value.detail.startswith(said)
+    if "allowed" in said:
+        assert caught.value.detail.endswith(list(RecipeIn.model_fields)[-1])
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        b'"run_trial": 0',
-        b'"run_trial": "no"',
-        b'"recipe": {"mitigate": 1}',
-        b'"recipe": {"l2_weight": false}',
-        b'"recipe": {"epochs": true}',
-        b'"recipe": {"epochs": "3"}',
-        b'"recipe": {"epochs": 3.5}',
-        b'"recipe": {"batch_size": true}',
+        '"run_trial": 0',
+        '"run_trial": "no"',
+        '"recipe": {"mitigate": 1}',
+        '"recipe": {"l2_weight": false}',
+        '"recipe": {"epochs": true}',
+        '"recipe": {"epochs": "3"}',
+        '"recipe": {"epochs": 3.5}',
+        '"recipe": {"batch_size": true}',
     ],
 )
-def test_a_value_of_another_type_than_documented_is_refused(wrong: bytes) -> None:
+def test_a_value_of_another_type_than_documented_is_refused(wrong: str) -> None:
     with pytest.raises(Problem) as caught:
-        parse_json(b'{"rows": [1], ' + wrong + b"}", ScreeningIn)
+        parse_field("form", f'{{"sha256": "{DIGEST}", {wrong}}}', ScreeningIn)
     assert (caught.value.status_code, caught.value.code) == (422, "invalid_request")
+    assert len(caught.value.errors) in (1, 2)
+    field = f"form.{wrong.split(chr(34))[1]}"
+    assert all(each["field"].startswith(field) for each in caught.value.errors)
 
 
 def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
-    recipe = b'{"epochs": 3.0, "batch_size": 2.0, "l2_weight": 1, "targets": ["q"]}'
-    named = b'{"sha256": "' + b"a" * 64 + b'", "recipe": '
-    asked = parse_json(named + recipe + b"}", ScreeningIn)
-    assert (asked.recipe.epochs, asked.recipe.batch_size) == (3, 2)
-    assert (asked.recipe.l2_weight, asked.recipe.targets) == (1.0, ("q",))
+    recipe = '{"epochs": 3.0, "batch_size": 2.0, "l2_weight": 1, "targets": ["q"]}'
+    asked = parse_field("recipe", recipe, RecipeIn)
+    assert (asked.epochs, asked.batch_size) == (3, 2)
+    assert (asked.l2_weight, asked.targets) == (1.0, ("q",))
