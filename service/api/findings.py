@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from time import monotonic
 from typing import Final
 
 from service.report.report import FindingSection, Report
@@ -11,6 +12,9 @@ from service.report.report import FindingSection, Report
 MAX_REPORTS: Final = 4
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Of the findings that are kept, as JSON; those of the last report are in any case."""
+
+KEPT_SECONDS: Final = 60.0
+"""So long after it was read: what is deleted must not be held on to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +64,38 @@ class RecentFindings:
     """
 
     def __init__(
-        self, *, max_reports: int = MAX_REPORTS, max_bytes: int = MAX_BYTES
+        self,
+        *,
+        max_reports: int = MAX_REPORTS,
+        max_bytes: int = MAX_BYTES,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._max_reports = max_reports
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[str, tuple[Listed, int]] = OrderedDict()
+        self._clock = clock
+        self._kept: OrderedDict[str, tuple[Listed, int, float]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, digest: str, read: Callable[[], bytes]) -> Listed:
         """Return the findings of a report, which is read where they are not kept."""
         with self._lock:
+            self._forget(self._clock() - KEPT_SECONDS)
             if digest in self._kept:
                 self._kept.move_to_end(digest)
                 return self._kept[digest][0]
         listed = Listed.of(read())
         with self._lock:
-            self._kept[digest] = listed, listed.size
+            self._kept[digest] = listed, listed.size, self._clock()
             self._kept.move_to_end(digest)
             while len(self._kept) > 1 and self._full():
                 self._kept.popitem(last=False)
         return listed
 
+    def _forget(self, before: float) -> None:
+        old = [key for key, (_, _, read) in self._kept.items() if read < before]
+        for key in old:
+            del self._kept[key]
+
     def _full(self) -> bool:
-        size = sum(size for _, size in self._kept.values())
+        size = sum(size for _, size, _ in self._kept.values())
         return len(self._kept) > self._max_reports or size > self._max_bytes

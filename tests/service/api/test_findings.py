@@ -5,7 +5,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.context import context_of
-from service.api.findings import Listed, RecentFindings
+from service.api.findings import KEPT_SECONDS, Listed, RecentFindings
 from service.report import composition
 
 V1 = "/v1/screenings"
@@ -70,3 +70,18 @@ def _check_recent_ones_are_kept(content: bytes) -> None:
     for name in "aabba":
         ask(small, name)
     assert read == ["a", "b", "a"]
+    _check_none_is_kept_for_long(content)
+
+
+def _check_none_is_kept_for_long(content: bytes) -> None:
+    now = [0.0]
+    recent = RecentFindings(clock=lambda: now[0])
+    read: list[float] = []
+
+    def content_of() -> bytes:
+        read.append(now[0])
+        return content
+
+    for now[0] in (0.0, KEPT_SECONDS, KEPT_SECONDS + 1.0):
+        recent.get("a", content_of)
+    assert read == [0.0, KEPT_SECONDS + 1.0]
