@@ -103,8 +103,17 @@ def cut_text(
     at = max(0, text.find(keep))
     reached = sum(end <= at for _, end in spans)
     first = max(0, min(reached, len(spans) - tokens))
-    kept = text[spans[first][0] : spans[first + tokens - 1][1]] if tokens > 0 else ""
+    kept = _whole(text, spans, first, first + tokens)
     return None if keep in text and keep not in kept else kept
+
+
+def _whole(text: str, spans: Sequence[tuple[int, int]], first: int, end: int) -> str:
+    """Return what tokens first..end-1 spell, without a character that others share."""
+    while first < end and first > 0 and spans[first][0] < spans[first - 1][1]:
+        first += 1
+    while first < end < len(spans) and spans[end][0] < spans[end - 1][1]:
+        end -= 1
+    return text[spans[first][0] : spans[end - 1][1]] if first < end else ""
 
 
 def _count(text: str, tokenizer: PreTrainedTokenizerFast) -> int:
