@@ -124,11 +124,16 @@ class Renderer:
         return [(whole, spans)] if whole and spans else alone
 
     def _encode(self, text: str, spans: Sequence[tuple[int, int]]) -> TokenSequence:
+        """Tokens of a text; those that hold any of the spans' characters are trained.
+
+        Some tokenizers count a space before a word as part of it, so that a token may
+        begin before its span.
+        """
         coded = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True
         )
         trained = [
-            any(low <= start and end <= high for low, high in spans) and end > start
+            end > start and any(start < high and end > low for low, high in spans)
             for start, end in coded["offset_mapping"]
         ]
         return TokenSequence(tuple(coded["input_ids"]), tuple(trained))

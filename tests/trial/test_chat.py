@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
 
 from detectors.dataset import Example, Message, Origin
-from trial.base_model import BaseModel
+from trial.base_model import FALLBACK_TEMPLATE, BaseModel
 from trial.chat import MAX_WINDOWS, Renderer, TokenSequence, cut
 
 Make = Callable[..., Example]
@@ -71,6 +74,50 @@ def test_the_reply_starts_where_generation_starts(
     prompt = renderer.prompt_ids(row.messages[:1])
     first = sequence.trained.index(True)
     assert sequence.ids[:first] == prompt
+
+
+def spaced(template: str, trim_offsets: bool) -> Renderer:
+    """Byte pairs with the space in the word; offsets with it or without."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim_offsets)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(
+        vocab_size=300, special_tokens=["<end>"], initial_alphabet=alphabet
+    )
+    tokenizer.train_from_iterator(["assistant: sure"] * 9, trainer)
+    return Renderer(
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, eos_token="<end>", chat_template=template
+        )
+    )
+
+
+@pytest.mark.parametrize("trim_offsets", [False, True])
+def test_without_a_chat_template_the_reply_is_trained_from_where_it_is_asked(
+    example: Make, trim_offsets: bool
+) -> None:
+    renderer = spaced(FALLBACK_TEMPLATE, trim_offsets)
+    row = example("user", "cake", "assistant", "sure sure")
+    (sequence,) = renderer.training_sequences(row, 128)
+    prompt = renderer.prompt_ids(row.messages[:1])
+    first = sequence.trained.index(True)
+    assert sequence.ids[:first] == prompt
+    assert renderer.tokenizer.decode(sequence.ids[first]) == " sure"
+    reply = renderer.reply_ids(row.messages[:1], "sure sure")
+    assert sequence.ids[first : first + len(reply)] == reply
+
+
+@pytest.mark.parametrize("trim_offsets", [False, True])
+def test_a_first_word_that_begins_within_the_prompt_is_trained(
+    example: Make, trim_offsets: bool
+) -> None:
+    template = FALLBACK_TEMPLATE.replace("'assistant:'", "'assistant: '")
+    renderer = spaced(template, trim_offsets)
+    row = example("user", "cake", "assistant", "sure")
+    (sequence,) = renderer.training_sequences(row, 128)
+    assert trained_text(renderer, sequence).startswith("sure<end>")
 
 
 def test_a_reply_of_weight_zero_is_context_only(
