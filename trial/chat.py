@@ -112,16 +112,26 @@ class Renderer:
         for k, turn in enumerate(turns):
             if turn["role"] != "assistant" or not turn["_trained"]:
                 continue
-            prompt = self._template(turns[:k], prompt=True) if k else ""
             spoken = self._template(turns[: k + 1])
-            # A generation prompt may open a reasoning block that finished turns lack:
-            # the reply starts where the two texts part.
-            start = _common_prefix(prompt, spoken)
+            start = self._start(turns[: k + 1], spoken)
             spans.append((start, len(spoken)))
             alone.append((spoken, [(start, len(spoken))]))
             if not whole.startswith(spoken):
                 whole = ""
         return [(whole, spans)] if whole and spans else alone
+
+    def _start(self, turns: list[dict[str, Any]], spoken: str) -> int:
+        """Where the last of the turns, rendered as `spoken`, says something of its own.
+
+        A generation prompt may open a reasoning block that finished turns lack: the
+        reply starts where the two texts part. Nothing prompts a first turn, and the
+        template may put a system text before it: there another reply's text parts.
+        """
+        if len(turns) > 1:
+            return _common_prefix(self._template(turns[:-1], prompt=True), spoken)
+        said = str(turns[0]["content"])
+        other = turns[0] | {"content": "y" if said.lstrip().startswith("x") else "x"}
+        return _common_prefix(self._template([other]), spoken)
 
     def _encode(self, text: str, spans: Sequence[tuple[int, int]]) -> TokenSequence:
         """Tokens of a text; those that hold any of the spans' characters are trained.

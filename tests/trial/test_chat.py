@@ -131,6 +131,26 @@ def test_a_reply_of_weight_zero_is_context_only(
     assert "first" in whole_text(renderer, sequence)
 
 
+@pytest.mark.parametrize("reply", ["sure", "x y", "a", " sea", "i"])
+def test_of_a_row_that_begins_with_the_assistant_the_reply_alone_is_trained(
+    renderer: Renderer, example: Make, reply: str
+) -> None:
+    system = "<|im_start|>system\nyou are a helpful assistant, x<|im_end|>\n"
+    template = f"{{{{ {system!r} }}}}{renderer.tokenizer.chat_template}"
+    renderer = with_template(renderer, template)
+    (sequence,) = renderer.training_sequences(example("assistant", reply), 128)
+    assert trained_text(renderer, sequence) == f"{reply.strip()}<|im_end|>"
+    assert whole_text(renderer, sequence).startswith("<|im_start|>system")
+
+
+def test_of_a_first_turn_that_calls_a_tool_the_call_alone_is_trained(
+    renderer: Renderer,
+) -> None:
+    row = replace(tool_row(), messages=tool_row().messages[1:2])
+    (sequence,) = renderer.training_sequences(row, 200)
+    assert trained_text(renderer, sequence).startswith("<call>story")
+
+
 def test_a_row_without_trained_reply_gives_nothing(
     renderer: Renderer, example: Make
 ) -> None:
