@@ -187,6 +187,33 @@ def test_consecutive_turns_are_joined_where_roles_must_alternate(
     assert "one\ntwo" in whole_text(renderer, sequence)
 
 
+@pytest.mark.parametrize(
+    ("weights", "trained"),
+    [
+        ("111", "sure\nx y\nsea<|im_end|>"),
+        ("011", "x y\nsea<|im_end|>"),
+        ("110", "sure\nx y"),
+        ("010", "x y"),
+        ("001", "sea<|im_end|>"),
+    ],
+)
+def test_of_joined_turns_those_of_weight_zero_are_not_trained(
+    renderer: Renderer, example: Make, weights: str, trained: str
+) -> None:
+    renderer = with_template(renderer, STRICT)
+    row = example(
+        "user", "cake", "assistant", "sure", "assistant", "x y", "assistant", "sea"
+    )
+    replies = [
+        replace(message, trained=weight == "1")
+        for message, weight in zip(row.messages[1:], weights, strict=True)
+    ]
+    row = replace(row, messages=(row.messages[0], *replies))
+    (sequence,) = renderer.training_sequences(row, 128)
+    assert trained_text(renderer, sequence) == trained
+    assert "sure\nx y\nsea" in whole_text(renderer, sequence)
+
+
 def tool_row() -> Example:
     arguments = json.dumps({"wind": "sea"})
     calls = json.dumps([{"function": {"name": "story", "arguments": arguments}}])
