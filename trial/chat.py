@@ -269,7 +269,7 @@ def _alternate(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _joined_parts(members: Sequence[dict[str, Any]]) -> list[tuple[int, int | None]]:
-    """Return what is trained of turns joined by line breaks: of each run, all or none."""
+    """Return what is trained of turns that are joined by line breaks."""
     parts: list[tuple[int, int | None]] = []
     at = 0
     for trained, run in groupby(members, key=lambda t: bool(t["_trained"])):
