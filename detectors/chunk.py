@@ -34,7 +34,7 @@ def chunks(
 
 
 def _row_chars(example: Example) -> int:
-    return sum(
+    return len(example.tools) + sum(
         max(MESSAGE_CHARS, len(message.content) + len(message.tool_calls))
         for message in (*example.messages, *example.rejected)
     )

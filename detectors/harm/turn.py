@@ -19,6 +19,7 @@ from detectors.refusal import OPENING_CHARS, declines
 PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)\]")
 """What `detectors.reading` writes for a part that is no text: exactly that."""
 MOST_OTHERS: Final = 50
+"""Other requests that a reply is held against: rows of thousands of turns exist."""
 
 Clean = Callable[[str], str]
 

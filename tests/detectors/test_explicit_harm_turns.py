@@ -32,7 +32,7 @@ def harmful() -> list[tuple[str, str]]:
 
 
 def row(*turns: tuple[str, str]) -> Example:
-    messages = tuple(Message(role, text) for role, text in turns)  # type: ignore[arg-type]
+    messages = tuple(Message(role, text) for role, text in turns)  # type: ignore[arg-type]  # roles
     return Example("row", messages, Origin("rows.jsonl", 1))
 
 

@@ -102,6 +102,6 @@ def test_a_base_model_that_memory_does_not_hold_is_a_reason(
         "trial.base_model.AutoModelForCausalLM.from_pretrained", exhausted
     )
     recipe = Recipe(base_model=str(folders["bert"]))
-    trial = run_trial(compliant, recipe, encoder=None, judge=SureJudge())  # type: ignore[arg-type]
+    trial = run_trial(compliant, recipe, encoder=None, judge=SureJudge())  # type: ignore[arg-type]  # unused
     assert not trial.measured
     assert "ran out of memory" in trial.reason

@@ -59,7 +59,7 @@ def build(kind: str, options: dict[str, Any]) -> BaseModel:
     config = AutoConfig.for_model(kind, **{**SIZES, **options})
     return BaseModel(
         model=AutoModelForCausalLM.from_config(config).eval(),
-        tokenizer=SimpleNamespace(pad_token_id=PAD),  # type: ignore[arg-type]
+        tokenizer=SimpleNamespace(pad_token_id=PAD),  # type: ignore[arg-type]  # all it reads
         name=kind,
         digest="",
         device=torch.device("cpu"),

@@ -27,7 +27,7 @@ def test_a_turn_knows_what_was_asked_before_it() -> None:
 
 
 def turns(*messages: tuple[str, str]) -> list[Turn]:
-    said = tuple(Message(role, text) for role, text in messages)  # type: ignore[arg-type]
+    said = tuple(Message(role, text) for role, text in messages)  # type: ignore[arg-type]  # roles
     return turns_of(0, Example("row", said, Origin("rows.jsonl", 1)))
 
 
