@@ -38,8 +38,8 @@ LEFT_OUT: Final = (
     "resp_safety_tuned_llamas",
 )
 """Ordinary, complied and refused rows of sources that the first stage never sees."""
-FIRST_EPOCHS: Final = 1.0
-SECOND_EPOCHS: Final = 0.5
+FIRST_EPOCHS: Final = 2.0
+SECOND_EPOCHS: Final = 1.0
 
 
 @dataclass(frozen=True)

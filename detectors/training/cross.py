@@ -81,6 +81,13 @@ def plan_batches(rows: Sequence[PairRow], rng: random.Random) -> list[list[int]]
     return batches
 
 
+def _no_dropout(model: torch.nn.Module) -> None:
+    """Switch dropout off: drawing it costs a CPU a quarter of a step."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+
 class Trainee(torch.nn.Module):
     """MiniLM with LoRA factors and a linear output (d -> k) over its pooled states."""
 
@@ -89,6 +96,7 @@ class Trainee(torch.nn.Module):
         torch.manual_seed(seed)
         model, self.tokenizer = load_minilm()
         model.set_attn_implementation("eager")  # on a CPU faster than SDPA's backward
+        _no_dropout(model)
         config = LoraConfig(
             r=RANK, lora_alpha=ALPHA, target_modules=list(TARGETS), bias="none"
         )

@@ -17,6 +17,7 @@ from detectors.training.harm_rows import (
     keep_out,
     wrap,
 )
+from detectors.training.hate_rows import hate_rows
 from detectors.training.ordinary import HELD_OUT
 from detectors.training.sources import clip
 from detectors.training.weak_rows import dialogues, suspects, weak_rows
@@ -39,6 +40,7 @@ def cross_rows(data: Path, encoder: Encoder, head: Head) -> list[HarmRow]:
     asks = sigmoid(head.logits("request", vectors)[:, 0])
     told = [row for row in harm_rows(data) if row.source not in HELD_OUT]
     told += [*wrap(suspects(weak, asks), "weak"), *security(), *dialogues(data)]
+    told += keep_out(list(hate_rows(data)), data)
     return [*cut(told), *cut(turns(told))]
 
 

@@ -40,7 +40,9 @@ from detectors.training.harm_rows import (
     COMPOSED_BENIGN,
     HarmRow,
     harm_rows,
+    keep_out,
 )
+from detectors.training.hate_rows import hate_rows
 from detectors.training.ordinary import FLAGGED, HELD_OUT, ordinary_rows
 from detectors.training.sources import (
     clip,
@@ -214,16 +216,17 @@ def fit_categories(data: Path, store: VectorStore) -> dict[str, Array]:
 
 def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitted:
     """Fit, calibrate on left-out sources, take the threshold from ordinary rows."""
-    rows = [row for row in harm_rows(data) if row.source not in HELD_OUT]
+    found = [*harm_rows(data), *keep_out(list(hate_rows(data)), data)]
+    rows = [row for row in found if row.source not in HELD_OUT]
     features = HarmFeatures(rows, store)
     tensors = fit_layers(features, np.ones(len(rows), bool))
     tensors |= fit_categories(data, store)
     head = Head("explicit_harm", "unwritten", tensors, UNWRITTEN)
     taught = cross_rows(data, encoder, head)
     adapted = fit_adapter(taught, store.directory)
-    found = left_out(rows, features, adapted.unaware)
-    both = found.by_judge["joint"]
-    tensors["score.calibration"] = calibrate(both, found.harmful, found.weights)
+    away = left_out(rows, features, adapted.unaware)
+    both = away.by_judge["joint"]
+    tensors["score.calibration"] = calibrate(both, away.harmful, away.weights)
     reader = cross_encoder(adapted.weights, adapted.record)
     head = Head("explicit_harm", "unwritten", tensors, UNWRITTEN)
     detector = ExplicitHarm(encoder, head=head, reader=reader)
@@ -237,9 +240,9 @@ def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitte
         held_out=HELD_OUT,
         rows=len(taught),
         figures={
-            "left_out_sources": left_out_figures(found, both),
-            "left_out_by_judge": pooled_figures(found),
-            "at_threshold": _flagged(found, both, _logit_at(threshold, tensors)),
+            "left_out_sources": left_out_figures(away, both),
+            "left_out_by_judge": pooled_figures(away),
+            "at_threshold": _flagged(away, both, _logit_at(threshold, tensors)),
             "ordinary_rows": ordinary,
         },
         adapter=adapter_file(ADAPTER, adapted),

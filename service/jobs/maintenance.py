@@ -17,6 +17,9 @@ from service.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 BEATS_A_LEASE: Final = 3
+ROUND_SECONDS: Final = 2.0
+"""Between two rounds at most: work of the dead of this host waits no longer."""
+
 SWEEP_SECONDS: Final = 3600.0
 CLEAN_SECONDS: Final = 60.0
 
@@ -95,7 +98,8 @@ class Maintenance:
         return due
 
     def _run(self) -> None:
-        pause = self._backend.settings.lease_seconds / BEATS_A_LEASE
+        lease = self._backend.settings.lease_seconds
+        pause = min(ROUND_SECONDS, lease / BEATS_A_LEASE)
         while not self._stopping.is_set():
             try:
                 self.round()
