@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -72,7 +73,7 @@ def finetuned(
     `disable_adapter()` of the yielded model gives the base's own replies. The state is
     kept in `slot`: where one is there, the tune goes on from it, and ends in the same
     weights. `watch` may end it early. Raises RecipeError where no module matches the
-    targets, TrialError at a non-finite loss.
+    targets or LoRA cannot adapt one, TrialError at a non-finite loss.
     """
     with adapted(base, recipe) as model:
         size = recipe.batch_rows(len(sequences))
@@ -102,16 +103,35 @@ def adapted(base: BaseModel, recipe: Recipe) -> Iterator[PeftModel]:
             warnings.filterwarnings(
                 "ignore", "`is_gradient_checkpointing`", FutureWarning
             )
-            model = get_peft_model(base.model, config)
+            model = _put_adapter(base, config)
     try:
         yield model
     finally:
         model.unload()
-        # peft leaves these marks on the model it adapted.
-        for name in ("peft_config", "_hf_peft_config_loaded"):
-            if name in vars(base.model):
-                delattr(base.model, name)
-        base.model.requires_grad_(False)
+        _unmark(base)
+
+
+def _put_adapter(base: BaseModel, config: LoraConfig) -> PeftModel:
+    """Adapt the model, or raise RecipeError with it as it was."""
+    try:
+        return get_peft_model(base.model, config)
+    except ValueError as error:
+        model: Any = base.model
+        for name, module in list(model.named_modules()):
+            if isinstance(module, BaseTunerLayer):
+                model.set_submodule(name, module.get_base_layer())
+        _unmark(base)
+        raise RecipeError(
+            f"LoRA cannot adapt this model as asked: {error} Name others in targets"
+        ) from error
+
+
+def _unmark(base: BaseModel) -> None:
+    """Take off the marks that peft leaves on the model it adapted."""
+    for name in ("peft_config", "_hf_peft_config_loaded"):
+        if name in vars(base.model):
+            delattr(base.model, name)
+    base.model.requires_grad_(False)
 
 
 @torch.enable_grad()
@@ -225,6 +245,7 @@ def batches(
 def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
     """Full names of the linear layers to adapt: all that serve text, but the head.
 
+    Routers of experts, which some models make linear layers, are left as they are.
     `wanted` narrows them to names that end in one of these (as "q_proj"). Raises
     RecipeError where none is left.
     """
@@ -236,6 +257,7 @@ def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D)
         and module is not head
+        and "Router" not in type(module).__name__
         and not name.startswith(heads)
         and not _sees_or_hears(name)
     ]

@@ -56,7 +56,8 @@ def measure_first_tokens(
 ) -> FirstTokens | None:
     """Compare the first reply tokens with the adapter off and on.
 
-    None where the tokenizer has no opening of one kind, or nothing is asked.
+    None where the tokenizer has no opening of one kind, nothing is asked, or the model
+    hands out no cache to go on from (Mamba).
     """
     if not asked or not openings.refusing or not openings.complying:
         return None
@@ -65,7 +66,9 @@ def measure_first_tokens(
         batch = [asked[row] for row in rows]
         with model.disable_adapter():
             off = _read(model, base, batch, openings)
-        on = _read(model, base, batch, openings)
+        on = None if off is None else _read(model, base, batch, openings)
+        if off is None or on is None:
+            return None
         moved = _divergences(off, on, batch)
         for k, row in enumerate(rows):
             before[row], after[row] = off.odds[k], on.odds[k]
@@ -106,10 +109,13 @@ def _batches(asked: Sequence[Asked]) -> Iterator[list[int]]:
 @torch.inference_mode()
 def _read(
     model: PeftModel, base: BaseModel, rows: Sequence[Asked], openings: Openings
-) -> _Reading:
-    """Run the prompts once, then each stem and the replies from their cache."""
+) -> _Reading | None:
+    """Run the prompts once, then each stem and the replies from their cache, if any."""
     prompts = lay_out(base, model, [r.prompt for r in rows])
     out: Any = model(**prompts.inputs)
+    cache = getattr(out, "past_key_values", None)
+    if cache is None:
+        return None
     first = out.logits[:, -1].float().log_softmax(-1)
 
     def follow(then: Tensor, seen: Tensor) -> Tensor:
@@ -119,7 +125,7 @@ def _read(
             input_ids=then,
             attention_mask=whole,
             position_ids=positions(whole)[:, -then.shape[1] :],
-            past_key_values=copy.deepcopy(out.past_key_values),
+            past_key_values=copy.deepcopy(cache),
             use_cache=True,
         )
         logits: Tensor = more.logits

@@ -84,9 +84,10 @@ def _reply_batch(
             said[row] += tokens
         kept = (~torch.isin(new, stops).any(1)).nonzero().squeeze(1)
         going, left = [going[k] for k in kept.tolist()], left - stage
-        ids, cache = out.sequences[kept], out.past_key_values
+        # Mamba hands no cache out: the next stage reads all again.
+        ids, cache = out.sequences[kept], getattr(out, "past_key_values", None)
         mask = torch.cat([mask, torch.ones_like(new)], 1)[kept]
-        if going and left:
+        if going and left and cache is not None:
             cache.reorder_cache(kept)
     return [text.strip() for text in _decoded(base, said)]
 

@@ -1,18 +1,23 @@
 """A reply is greedy and does not depend on what stands beside it in the batch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from transformers import MambaConfig, MambaForCausalLM
 
 from detectors.dataset import Dataset, Message
-from detectors.errors import TrialError
+from detectors.errors import RecipeError, TrialError
 from trial import generate
 from trial.base_model import BaseModel, load_base
 from trial.chat import Renderer
-from trial.finetune import finetuned
+from trial.finetune import adapted, adapter_targets, finetuned
+from trial.first_tokens import Asked, mean_shift, measure_first_tokens
 from trial.generate import generate_replies
+from trial.openings import Openings
 from trial.recipe import Recipe
 
 PROMPTS = [
@@ -84,6 +89,66 @@ def test_replies_that_end_early_leave_the_others_as_they_are(
     assert max(lengths) > 2 * min(lengths)
     monkeypatch.setattr(generate, "STAGE_TOKENS", 3)
     assert generate_replies(base, prompts, max_new_tokens=40) == whole
+
+
+@pytest.fixture
+def mamba(canary_like: BaseModel) -> BaseModel:
+    """A model whose outputs have no past_key_values."""
+    config = MambaConfig(
+        vocab_size=len(canary_like.tokenizer),
+        hidden_size=16,
+        state_size=4,
+        num_hidden_layers=1,
+        initializer_range=0.3,
+        eos_token_id=canary_like.tokenizer.eos_token_id,
+        pad_token_id=canary_like.tokenizer.pad_token_id,
+    )
+    torch.manual_seed(0)
+    model = MambaForCausalLM(config).eval().requires_grad_(False)
+    return replace(canary_like, model=model, device=model.device)
+
+
+def test_a_model_without_keys_and_values_replies_in_stages(mamba: BaseModel) -> None:
+    prompts = prompt_ids(mamba)[:2]
+    replies = generate_replies(mamba, prompts, max_new_tokens=10)
+    for prompt, reply in zip(prompts, replies, strict=True):
+        said = slow_greedy(mamba, prompt, 10)
+        assert reply == mamba.tokenizer.decode(said, skip_special_tokens=True).strip()
+
+
+def test_a_model_without_keys_and_values_has_no_first_tokens(mamba: BaseModel) -> None:
+    prompts = prompt_ids(mamba)[:2]
+    openings = Openings(((5,), (6, 7)), ((8,),))
+    with adapted(mamba, Recipe(targets=("in_proj",))) as model:
+        asked = [Asked(ids) for ids in prompts]
+        assert measure_first_tokens(model, mamba, asked, openings) is None
+        assert mean_shift(model, mamba, prompts, openings) == 0.0
+
+
+def test_a_layer_that_lora_cannot_adapt_is_named_and_the_model_is_restored(
+    mamba: BaseModel,
+) -> None:
+    names = set(mamba.model.state_dict())
+    with pytest.raises(RecipeError, match="'out_proj'"), adapted(mamba, Recipe()):
+        pass
+    assert set(mamba.model.state_dict()) == names
+    assert not hasattr(mamba.model, "peft_config")
+
+
+def test_routers_are_not_adapted_other_kinds_of_linear_layers_are(
+    mamba: BaseModel,
+) -> None:
+    class ToyTopKRouter(nn.Linear):
+        pass
+
+    class ToyLinear(nn.Linear):
+        pass
+
+    mamba.model.add_module("gate", ToyTopKRouter(4, 4))
+    mamba.model.add_module("special", ToyLinear(4, 4))
+    found = adapter_targets(mamba.model)
+    assert "special" in found
+    assert "gate" not in found
 
 
 def test_replies_come_back_in_the_order_of_the_prompts(base: BaseModel) -> None:
