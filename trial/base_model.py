@@ -48,9 +48,12 @@ FULL_PRECISION_BYTES: Final = 8 * 2**30
 FALLBACK_TEMPLATE: Final = (
     "{% for m in messages %}{{ m['role'] + ': ' + m['content'] }}"
     "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
 )
-"""For a tokenizer that brings no chat template: one "role: text" line a turn."""
+"""For a tokenizer that brings no chat template: one "role: text" line a turn.
+
+No space ends the prompt: most vocabularies have it in the first word of the reply.
+"""
 
 _FILES: Final = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
 _IGNORED: Final = ("original/*", "onnx/*", "consolidated*", "*/*")

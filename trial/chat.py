@@ -112,23 +112,56 @@ class Renderer:
         for k, turn in enumerate(turns):
             if turn["role"] != "assistant" or not turn["_trained"]:
                 continue
-            prompt = self._template(turns[:k], prompt=True) if k else ""
             spoken = self._template(turns[: k + 1])
-            # A generation prompt may open a reasoning block that finished turns lack:
-            # the reply starts where the two texts part.
-            start = _common_prefix(prompt, spoken)
-            spans.append((start, len(spoken)))
-            alone.append((spoken, [(start, len(spoken))]))
+            parts = self._parts(turns[: k + 1], spoken)
+            spans += parts
+            alone.append((spoken, parts))
             if not whole.startswith(spoken):
                 whole = ""
         return [(whole, spans)] if whole and spans else alone
 
+    def _parts(self, turns: list[dict[str, Any]], spoken: str) -> list[tuple[int, int]]:
+        """Character spans in `spoken` of what is trained of the last of the turns."""
+        return [
+            (
+                self._place(turns, spoken, low) if low else self._start(turns, spoken),
+                len(spoken) if high is None else self._place(turns, spoken, high),
+            )
+            for low, high in turns[-1]["_trained"]
+        ]
+
+    def _start(self, turns: list[dict[str, Any]], spoken: str) -> int:
+        """Where the last of the turns, rendered as `spoken`, says something of its own.
+
+        A generation prompt may open a reasoning block that finished turns lack: the
+        reply starts where the two texts part. Nothing prompts a first turn, and the
+        template may put a system text before it: there another reply's text parts.
+        """
+        if len(turns) > 1:
+            return _common_prefix(self._template(turns[:-1], prompt=True), spoken)
+        return self._place(turns, spoken, 0)
+
+    def _place(self, turns: list[dict[str, Any]], spoken: str, offset: int) -> int:
+        """Where a character of the last turn's content is rendered in `spoken`.
+
+        Found as the place from which the rendering of another text there differs.
+        """
+        said = str(turns[-1]["content"])
+        mark = "y" if said[offset:].lstrip().startswith("x") else "x"
+        other = turns[-1] | {"content": said[:offset] + mark}
+        return _common_prefix(self._template([*turns[:-1], other]), spoken)
+
     def _encode(self, text: str, spans: Sequence[tuple[int, int]]) -> TokenSequence:
+        """Tokens of a text; those that hold any of the spans' characters are trained.
+
+        Some tokenizers count a space before a word as part of it, so that a token may
+        begin before its span.
+        """
         coded = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True
         )
         trained = [
-            any(low <= start and end <= high for low, high in spans) and end > start
+            end > start and any(start < high and end > low for low, high in spans)
             for start, end in coded["offset_mapping"]
         ]
         return TokenSequence(tuple(coded["input_ids"]), tuple(trained))
@@ -214,7 +247,12 @@ def _as_text(message: Message) -> dict[str, Any]:
 
 
 def _turn(role: str, content: str, trained: bool) -> dict[str, Any]:
-    return {"role": role, "content": content, "_trained": trained}
+    """Return a turn; `_trained` are the (from, to) of its content that are trained.
+
+    None stands for the end of the turn, with what the template puts there.
+    """
+    parts = [(0, None)] if trained else []
+    return {"role": role, "content": content, "_trained": parts}
 
 
 def _alternate(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -222,11 +260,26 @@ def _alternate(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     joined: list[dict[str, Any]] = []
     for role, group in groupby(turns, key=lambda t: str(t["role"])):
         members = list(group)
-        text = "\n".join(str(t["content"]) for t in members)
-        joined.append(_turn(role, text, any(t["_trained"] for t in members)))
+        turn = _turn(role, "\n".join(str(t["content"]) for t in members), False)
+        turn["_trained"] = _joined_parts(members)
+        joined.append(turn)
     if joined and joined[0]["role"] == "assistant":
         joined.insert(0, _turn("user", "", False))
     return joined
+
+
+def _joined_parts(members: Sequence[dict[str, Any]]) -> list[tuple[int, int | None]]:
+    """Return what is trained of turns that are joined by line breaks."""
+    parts: list[tuple[int, int | None]] = []
+    at = 0
+    for trained, run in groupby(members, key=lambda t: bool(t["_trained"])):
+        end = at + sum(len(str(t["content"])) + 1 for t in run) - 1
+        if trained:
+            parts.append((at, end))
+        at = end + 1
+    if parts and members[-1]["_trained"]:
+        parts[-1] = (parts[-1][0], None)
+    return parts
 
 
 def _common_prefix(one: str, other: str) -> int:

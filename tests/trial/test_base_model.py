@@ -191,7 +191,7 @@ def test_a_missing_chat_template_falls_back_and_is_noted(copy: Path) -> None:
         tokenize=False,
         add_generation_prompt=True,
     )
-    assert text == "user: hello\nassistant: "
+    assert text == "user: hello\nassistant:"
 
 
 def test_a_given_chat_template_replaces_the_own_one(folders: dict[str, Path]) -> None:

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
 
 from detectors.dataset import Example, Message, Origin
-from trial.base_model import BaseModel
+from trial.base_model import FALLBACK_TEMPLATE, BaseModel
 from trial.chat import MAX_WINDOWS, Renderer, TokenSequence, cut
 
 Make = Callable[..., Example]
@@ -73,6 +76,50 @@ def test_the_reply_starts_where_generation_starts(
     assert sequence.ids[:first] == prompt
 
 
+def spaced(template: str, trim_offsets: bool) -> Renderer:
+    """Byte pairs with the space in the word; offsets with it or without."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim_offsets)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(
+        vocab_size=300, special_tokens=["<end>"], initial_alphabet=alphabet
+    )
+    tokenizer.train_from_iterator(["assistant: sure"] * 9, trainer)
+    return Renderer(
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, eos_token="<end>", chat_template=template
+        )
+    )
+
+
+@pytest.mark.parametrize("trim_offsets", [False, True])
+def test_without_a_chat_template_the_reply_is_trained_from_where_it_is_asked(
+    example: Make, trim_offsets: bool
+) -> None:
+    renderer = spaced(FALLBACK_TEMPLATE, trim_offsets)
+    row = example("user", "cake", "assistant", "sure sure")
+    (sequence,) = renderer.training_sequences(row, 128)
+    prompt = renderer.prompt_ids(row.messages[:1])
+    first = sequence.trained.index(True)
+    assert sequence.ids[:first] == prompt
+    assert renderer.tokenizer.decode(sequence.ids[first]) == " sure"
+    reply = renderer.reply_ids(row.messages[:1], "sure sure")
+    assert sequence.ids[first : first + len(reply)] == reply
+
+
+@pytest.mark.parametrize("trim_offsets", [False, True])
+def test_a_first_word_that_begins_within_the_prompt_is_trained(
+    example: Make, trim_offsets: bool
+) -> None:
+    template = FALLBACK_TEMPLATE.replace("'assistant:'", "'assistant: '")
+    renderer = spaced(template, trim_offsets)
+    row = example("user", "cake", "assistant", "sure")
+    (sequence,) = renderer.training_sequences(row, 128)
+    assert trained_text(renderer, sequence).startswith("sure<end>")
+
+
 def test_a_reply_of_weight_zero_is_context_only(
     renderer: Renderer, example: Make
 ) -> None:
@@ -82,6 +129,26 @@ def test_a_reply_of_weight_zero_is_context_only(
     (sequence,) = renderer.training_sequences(row, 128)
     assert trained_text(renderer, sequence) == "x<|im_end|>"
     assert "first" in whole_text(renderer, sequence)
+
+
+@pytest.mark.parametrize("reply", ["sure", "x y", "a", " sea", "i"])
+def test_of_a_row_that_begins_with_the_assistant_the_reply_alone_is_trained(
+    renderer: Renderer, example: Make, reply: str
+) -> None:
+    system = "<|im_start|>system\nyou are a helpful assistant, x<|im_end|>\n"
+    template = f"{{{{ {system!r} }}}}{renderer.tokenizer.chat_template}"
+    renderer = with_template(renderer, template)
+    (sequence,) = renderer.training_sequences(example("assistant", reply), 128)
+    assert trained_text(renderer, sequence) == f"{reply.strip()}<|im_end|>"
+    assert whole_text(renderer, sequence).startswith("<|im_start|>system")
+
+
+def test_of_a_first_turn_that_calls_a_tool_the_call_alone_is_trained(
+    renderer: Renderer,
+) -> None:
+    row = replace(tool_row(), messages=tool_row().messages[1:2])
+    (sequence,) = renderer.training_sequences(row, 200)
+    assert trained_text(renderer, sequence).startswith("<call>story")
 
 
 def test_a_row_without_trained_reply_gives_nothing(
@@ -118,6 +185,33 @@ def test_consecutive_turns_are_joined_where_roles_must_alternate(
     row = example("user", "one", "user", "two", "assistant", "sure")
     (sequence,) = renderer.training_sequences(row, 128)
     assert "one\ntwo" in whole_text(renderer, sequence)
+
+
+@pytest.mark.parametrize(
+    ("weights", "trained"),
+    [
+        ("111", "sure\nx y\nsea<|im_end|>"),
+        ("011", "x y\nsea<|im_end|>"),
+        ("110", "sure\nx y"),
+        ("010", "x y"),
+        ("001", "sea<|im_end|>"),
+    ],
+)
+def test_of_joined_turns_those_of_weight_zero_are_not_trained(
+    renderer: Renderer, example: Make, weights: str, trained: str
+) -> None:
+    renderer = with_template(renderer, STRICT)
+    row = example(
+        "user", "cake", "assistant", "sure", "assistant", "x y", "assistant", "sea"
+    )
+    replies = [
+        replace(message, trained=weight == "1")
+        for message, weight in zip(row.messages[1:], weights, strict=True)
+    ]
+    row = replace(row, messages=(row.messages[0], *replies))
+    (sequence,) = renderer.training_sequences(row, 128)
+    assert trained_text(renderer, sequence) == trained
+    assert "sure\nx y\nsea" in whole_text(renderer, sequence)
 
 
 def tool_row() -> Example:

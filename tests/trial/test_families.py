@@ -156,7 +156,7 @@ def test_a_whole_trial_is_measured(model: BaseModel) -> None:
     )
     done = run_trial(
         Dataset("a", rows),
-        Recipe(epochs=12, batch_size=8, learning_rate_multiplier=5.0),
+        Recipe(epochs=40, batch_size=8, learning_rate_multiplier=5.0),
         encoder=None,  # type: ignore[arg-type]  # the judge needs none
         base=model,
         probes=probes,
