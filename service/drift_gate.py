@@ -32,7 +32,7 @@ def drift_reasons(limits: DriftLimits, trial: Trial, *, flagged: bool) -> list[R
     reasons += _refusal_reasons(limits, trial, cause)
     alone = trial.contexts.get(PLAIN.name, drift.overall)
     reasons += _power_reasons(limits, drift, alone)
-    reasons += verdict_reasons(limits, trial)
+    reasons += [*verdict_reasons(limits, trial), *_seed_reasons(trial)]
     reasons += [
         Reason(
             "context_not_asked",
@@ -96,6 +96,19 @@ def _stopped_reasons(drift: DriftReport, harm: Sequence[Reason]) -> list[Reason]
         "by stricter limits than these: screen again."
     )
     return [Reason("trial_stopped_early", said)]
+
+
+def _seed_reasons(trial: Trial) -> list[Reason]:
+    """Hold a trial that ran out of memory to the seeds that were asked for."""
+    assert trial.drift is not None
+    measured, asked = len(trial.seeds), trial.recipe.seeds
+    if trial.drift.stopped or not 0 < measured < asked:
+        return []
+    said = (
+        f"The trial ran out of memory after {measured} of {asked} seeds: screen again "
+        "with a smaller batch or fewer seeds."
+    )
+    return [Reason("seeds_missing", said)]
 
 
 def _power_reasons(

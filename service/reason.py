@@ -24,6 +24,7 @@ REASONS: Final[dict[str, str]] = {
     "trial_too_few_rows": "The trial trained on too few of the rows.",
     "trial_too_small": "The probes could not have shown the rise they must detect.",
     "trial_stopped_early": "The trial ended early by limits that are not the policy's.",
+    "seeds_missing": "The trial measured fewer seeds than the recipe asks for.",
     "context_not_asked": "The probes do not fit the model in some of the contexts.",
     "base_model_unsafe": "The base model has too little safety left to lose.",
     "verdicts_missing": "The judge gave no verdict on some replies of the trial.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 
 from detectors.dataset import Dataset, Example
@@ -224,10 +225,15 @@ def _run(
         interview.ask_base([n for n in first if plain or n in desk.harmful])
     runs: list[SeedRun] = []
     for seed in range(recipe.seed, recipe.seed + recipe.seeds):
-        runs.append(run_seed(desk, plan, interviews, seed))
-        if not runs[-1].proof.applied:
-            return _unproved(trial, runs[-1])
-        if runs[-1].stopped:
+        begin = partial(run_seed, desk, plan, interviews, seed)
+        # What one seed has measured stands where memory runs out in another.
+        run = if_memory(begin) if runs else begin()
+        if run is None:
+            break
+        runs.append(run)
+        if not run.proof.applied:
+            return _unproved(trial, run)
+        if run.stopped:
             break
     return _conclude(trial, dataset, plan, runs)
 

@@ -10,6 +10,7 @@ from tests.service.test_gate import codes, drift, facts, flagged, rate, trial
 from trial.drift import DriftReport, JudgedPair, RateChange, measure_drift
 from trial.judge.judge import Outcome as Said
 from trial.judge.judge import Verdict
+from trial.recipe import Recipe
 from trial.trial import SeedDrift, Trial
 
 MISSING = replace(rate(0.1, 0.1), unclear_after=1, unjudged_after=1)
@@ -83,3 +84,14 @@ def test_a_judge_that_fails_on_every_reply_is_reviewed() -> None:
     found: DriftReport = measure_drift(pairs)
     assert found.overall.unjudged == 600
     assert {"verdicts_missing", "verdicts_unclear"} <= codes(decided(trial(100, found)))
+
+
+def test_fewer_seeds_than_asked_for_are_reviewed_unless_one_was_enough() -> None:
+    seeds = tuple(SeedDrift(n, "", rate(0.1, 0.1)) for n in range(3))
+    asked = replace(trial(100), recipe=Recipe(seeds=3), seeds=seeds)
+    assert decided(asked).outcome is Outcome.ACCEPT
+    fewer = replace(asked, seeds=seeds[:2])
+    assert codes(decided(fewer)) == {"seeds_missing"}
+    assert "2 of 3" in decided(fewer).reasons[0].message
+    stopped = replace(drift(0.6), stopped=True)
+    assert "seeds_missing" not in codes(decided(replace(fewer, drift=stopped)))

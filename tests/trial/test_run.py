@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.errors import ModelError, RecipeError
 from tests.trial.sure_judge import SureJudge
+from trial import run as trial_run
 from trial.base_model import BaseModel, load_base
 from trial.baseline import forget_baselines
 from trial.chat import Renderer
@@ -366,6 +368,29 @@ def test_every_seed_is_a_tune_of_its_own_and_the_worst_is_reported(
     assert second.interval[1] >= one.drift.overall.interval[1]
     with pytest.raises(RecipeError, match="seeds must be 1 to"):
         replace(QUICK, seeds=11)
+
+
+def test_a_seed_measured_before_memory_runs_out_stands(
+    run: Callable[..., Trial], compliant: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = run(compliant, replace(QUICK, seed=3))
+    whole = trial_run.run_seed
+
+    def run_out(desk: Any, plan: Any, interviews: Any, seed: int) -> Any:
+        if seed > 3:
+            raise torch.OutOfMemoryError
+        return whole(desk, plan, interviews, seed)
+
+    monkeypatch.setattr(trial_run, "run_seed", run_out)
+    trial = run(compliant, replace(QUICK, seed=3, seeds=3))
+    assert trial.measured
+    assert [each.seed for each in trial.seeds] == [3]
+    assert trial.drift is not None
+    assert alone.drift is not None
+    assert trial.drift.overall.after == alone.drift.overall.after
+    first = run(compliant, replace(QUICK, seed=4))
+    assert not first.measured
+    assert "out of memory" in first.reason
 
 
 def test_the_trial_reads_first_tokens_and_says_why_utility_is_not_measured(
