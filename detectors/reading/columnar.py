@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from detectors.dataset import BadLine
 from detectors.errors import DatasetError
+from detectors.reading.arrowsize import ARROW_FILE, check_unpacked
 from detectors.reading.cell import with_json_cells
 from detectors.reading.columntype import check_column_type, weight
 from detectors.reading.fault import RowFault, shown
@@ -19,7 +20,6 @@ from detectors.reading.record import Record
 from detectors.reading.rowshape import COLUMNS
 
 PARQUET: Final = b"PAR1"
-ARROW_FILE: Final = b"ARROW1"
 ARROW_STREAM: Final = b"\xff\xff\xff\xff"
 _BROKEN: Final = (
     pa.ArrowException,
@@ -92,7 +92,7 @@ def _parquet_batches(file: BinaryIO, limits: Limits) -> Iterator[pa.RecordBatch]
 
 def _arrow_batches(file: BinaryIO, limits: Limits) -> Iterator[pa.RecordBatch]:
     head = file.read(len(ARROW_FILE))
-    file.seek(0)
+    check_unpacked(file, limits)
     if head == ARROW_FILE:
         table = pa.ipc.open_file(file)
         whole = (table.get_batch(i) for i in range(table.num_record_batches))

@@ -8,18 +8,14 @@ from typing import BinaryIO, Final
 
 from detectors.dataset import BadLine
 from detectors.errors import DatasetError
+from detectors.reading.arrowsize import ARROW_FILE
 from detectors.reading.bytestream import (
     StreamFault,
     compression_of,
     content_blocks,
     refuse_foreign,
 )
-from detectors.reading.columnar import (
-    ARROW_FILE,
-    ARROW_STREAM,
-    PARQUET,
-    columnar_records,
-)
+from detectors.reading.columnar import ARROW_STREAM, PARQUET, columnar_records
 from detectors.reading.csvtable import DELIMITERS, csv_records, split_header
 from detectors.reading.fault import shown
 from detectors.reading.jsonarray import json_array_records
