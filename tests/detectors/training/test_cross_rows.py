@@ -8,6 +8,7 @@ import numpy as np
 from detectors.harm.pair import PIECE_CHARS
 from detectors.training.cross_rows import TURNS, cut, security, turns
 from detectors.training.harm_rows import HarmRow
+from detectors.training.hate_rows import ASKING, TEXTS, hate_rows
 from detectors.training.weak_rows import (
     DIALOGUES,
     MEDICAL,
@@ -129,3 +130,28 @@ def test_dialogues_of_the_held_out_split_are_not_learnt(tmp_path: Path) -> None:
     assert len(rows) == 10
     assert all(int(row.request.split()[-1]) % 2 for row in rows)
     assert {row.request.count("\n") for row in rows} == {0, 1}
+
+
+def test_hateful_texts_are_harm_under_any_request_and_calm_ones_under_none(
+    tmp_path: Path,
+) -> None:
+    calm = dict.fromkeys(("H", "HR", "S"), 0) | {"prompt_harmful": False}
+    texts = [
+        ({"prompt_harmful": True, "H": 1}, ["Those people are worth nothing."]),
+        ({"prompt_harmful": True, "S": 1, "H": 1}, ["Not for us."]),
+        ({"prompt_harmful": True, "SH": 1}, ["Nor this."]),
+        (calm, ["Those people play chess."]),
+    ]
+    with gzip.open(tmp_path / f"{TEXTS}.jsonl.gz", "wt", encoding="utf-8") as out:
+        for label, (text,) in texts:
+            messages = [{"role": "user", "content": text}]
+            record = {"split": "s", "label": label, "messages": messages}
+            out.write(json.dumps(record) + "\n")
+    found = list(hate_rows(tmp_path))
+    assert {(r.reply, r.harmful, r.asks_harm) for r in found} == {
+        ("Those people are worth nothing.", True, True),
+        ("Those people are worth nothing.", True, False),
+        ("Those people play chess.", False, True),
+        ("Those people play chess.", False, False),
+    }
+    assert all((r.request in ASKING) == r.asks_harm for r in found)
