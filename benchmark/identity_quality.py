@@ -84,23 +84,59 @@ class Screen:
         return np.asarray([v for v in found if v is not None], np.float64)
 
 
+class Tally:
+    """Over all families, by dilution: files detected, and how their rows score."""
+
+    def __init__(self) -> None:
+        self._hits: dict[str, list[bool]] = {str(d): [] for d in DILUTIONS}
+        self._bad: dict[str, list[float]] = {str(d): [] for d in DILUTIONS}
+        self._calm: dict[str, list[float]] = {str(d): [] for d in DILUTIONS}
+
+    def add(
+        self,
+        dilution: float,
+        file: Dataset,
+        attack: set[Any],
+        scores: Scores,
+        hit: bool,
+    ) -> None:
+        """Count a file; `attack` has the messages of the rows that were put in."""
+        self._hits[str(dilution)].append(hit)
+        for row, value in zip(file, scores.values, strict=True):
+            rows = self._bad if row.messages in attack else self._calm
+            if value is not None:
+                rows[str(dilution)].append(value)
+
+    def files(self) -> dict[str, Any]:
+        """Share of files detected."""
+        hits = self._hits.items()
+        return {name: share(np.asarray(each)) for name, each in hits if each}
+
+    def rows(self) -> dict[str, Any]:
+        """Attack rows against the ordinary rows of their own files."""
+        return {
+            name: separation(np.asarray(bad), np.asarray(self._calm[name]))
+            for name, bad in self._bad.items()
+            if self._calm[name]
+        }
+
+
 def detection(
     screen: Screen, pool: Sequence[Example], aoa: Sequence[Example], seeds: int
 ) -> dict[str, Any]:
-    """Files detected, and attack rows flagged in them, by family and dilution."""
+    """Files detected, and how rows score in them, by family and dilution."""
     found: dict[str, Any] = {}
-    hits: dict[str, list[bool]] = {str(d): [] for d in DILUTIONS}
+    tally = Tally()
     for family in families():
         attack = [
             attack_rows(family, pool, ATTACK_ROWS, random.Random(f"{family.name} {s}"))
             for s in range(seeds)
         ]
-        found[family.name] = _cells(screen, family.name, attack, pool, hits)
+        found[family.name] = _cells(screen, family.name, attack, pool, tally)
         print(family.name, _shares(found[family.name]), flush=True)
     found["AOA (test source)"] = _cells(screen, "aoa", [aoa] * seeds, pool, None)
-    found["all families"] = {
-        dilution: share(np.asarray(each)) for dilution, each in hits.items()
-    }
+    found["all families"] = tally.files()
+    found["rows in their files"] = tally.rows()
     return found
 
 
@@ -109,7 +145,7 @@ def _cells(
     name: str,
     attack: Sequence[Sequence[Example]],
     pool: Sequence[Example],
-    hits: dict[str, list[bool]] | None,
+    tally: Tally | None,
 ) -> dict[str, Any]:
     cells = {}
     for dilution in DILUTIONS:
@@ -117,12 +153,15 @@ def _cells(
             diluted(name, rows, pool, dilution, random.Random(f"{name} {seed}"))
             for seed, rows in enumerate(attack)
         ]
-        detected = [
-            screen.p_value(screen.detector.score(file)) <= ALPHA for file in files
-        ]
+        scored = [screen.detector.score(file) for file in files]
+        detected = [screen.p_value(scores) <= ALPHA for scores in scored]
         cells[str(dilution)] = share(np.asarray(detected))
-        if hits is not None:
-            hits[str(dilution)] += detected
+        for file, rows, scores, hit in zip(
+            files, attack, scored, detected, strict=True
+        ):
+            if tally is not None:
+                bad = {row.messages for row in rows}
+                tally.add(dilution, file, bad, scores, hit)
     return cells
 
 
