@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from detectors.embedding import Vectors
 from detectors.head import sigmoid
 
+FROZEN_WEIGHT: Final = 1 / 3
+"""Of the frozen layers beside the cross-encoder, see `joint`."""
+
 PIECE_DISCOUNT: Final = 0.3
 """Logits that an e-fold number of pieces takes from the worst: see `discount`."""
 
@@ -49,12 +52,14 @@ def combine(request: Vectors, compliance: Vectors, pair: Vectors) -> Vectors:
 
 
 def joint(frozen: Vectors, paired: Vectors) -> Vectors:
-    """Mean of the logits (n,) of the two readers of an exchange.
+    """Weighted mean of the logits (n,) of the two readers of an exchange.
 
     The frozen layers see every window and carry over; the cross-encoder sees what the
-    reply does with the request. Together they beat each on left-out sources.
+    reply does with the request. Together they beat each on left-out sources, which the
+    weight was chosen on (benchmark/LOG.md).
     """
-    return np.asarray((frozen + paired) / 2, np.float32)
+    mean = FROZEN_WEIGHT * frozen + (1 - FROZEN_WEIGHT) * paired
+    return np.asarray(mean, np.float32)
 
 
 def discount(pieces: NDArray[np.int64]) -> Vectors:

@@ -6,9 +6,9 @@ import pytest
 from detectors.harm.layers import PIECE_DISCOUNT, combine, discount, joint
 
 
-def test_two_readers_weigh_the_same() -> None:
-    frozen, paired = np.array([2.0, -1.0], np.float32), np.array([0.0, 3.0], np.float32)
-    assert joint(frozen, paired).tolist() == [1.0, 1.0]
+def test_the_reader_of_pairs_weighs_twice_the_frozen_layers() -> None:
+    frozen, paired = np.array([3.0, -3.0], np.float32), np.array([0.0, 3.0], np.float32)
+    assert joint(frozen, paired).tolist() == pytest.approx([1.0, 1.0])
 
 
 def test_a_row_of_one_piece_loses_nothing_and_longer_ones_lose_more() -> None:
