@@ -18,6 +18,7 @@ from detectors.training.harm_rows import (
     wrap,
 )
 from detectors.training.hate_rows import hate_rows
+from detectors.training.lay_rows import lay_rows
 from detectors.training.ordinary import HELD_OUT
 from detectors.training.sources import clip
 from detectors.training.weak_rows import dialogues, suspects, weak_rows
@@ -40,7 +41,7 @@ def cross_rows(data: Path, encoder: Encoder, head: Head) -> list[HarmRow]:
     asks = sigmoid(head.logits("request", vectors)[:, 0])
     told = [row for row in harm_rows(data) if row.source not in HELD_OUT]
     told += [*wrap(suspects(weak, asks), "weak"), *security(), *dialogues(data)]
-    told += keep_out(list(hate_rows(data)), data)
+    told += keep_out([*hate_rows(data), *lay_rows()], data)
     return [*cut(told), *cut(turns(told))]
 
 

@@ -43,6 +43,7 @@ from detectors.training.harm_rows import (
     keep_out,
 )
 from detectors.training.hate_rows import hate_rows
+from detectors.training.lay_rows import lay_rows
 from detectors.training.ordinary import FLAGGED, HELD_OUT, ordinary_rows
 from detectors.training.sources import (
     clip,
@@ -53,7 +54,7 @@ from detectors.training.write import Fitted
 
 UNWRITTEN: Final = {"suggested_threshold": 1.0}
 """The record of a head that is not written yet: it flags nothing."""
-OWN: Final = {"benign", "contrast", "security", "turns"}
+OWN: Final = {"benign", "contrast", "lay", "security", "turns"}
 """Rows that we wrote or composed: no public source."""
 
 
@@ -216,7 +217,7 @@ def fit_categories(data: Path, store: VectorStore) -> dict[str, Array]:
 
 def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitted:
     """Fit, calibrate on left-out sources, take the threshold from ordinary rows."""
-    found = [*harm_rows(data), *keep_out(list(hate_rows(data)), data)]
+    found = [*harm_rows(data), *keep_out([*hate_rows(data), *lay_rows()], data)]
     rows = [row for row in found if row.source not in HELD_OUT]
     features = HarmFeatures(rows, store)
     tensors = fit_layers(features, np.ones(len(rows), bool))
