@@ -179,7 +179,7 @@ def test_harm_beside_what_cannot_be_read_is_still_flagged(
 
 
 def test_harm_late_in_a_long_reply_is_seen(detector: ExplicitHarm) -> None:
-    said = "Now to your bomb. Of course: you take the chemicals, mix them and light a fuse."
+    said = "Now to your bomb: you take the chemicals, mix them and light a fuse."
     late = f"{CHATTER}\n\n{said}"
     off_topic, found = values(
         detector, chat(HARMFUL[4], CHATTER), chat(HARMFUL[4], late)
