@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 
 DATA ?= ../shared/data
 # Test processes beside each other, of one thread each.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 
 .PHONY: demo serve test test-all check check-security heads canary clean
 
