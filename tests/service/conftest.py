@@ -1,6 +1,7 @@
 """Fakes with the interfaces of the models, so that the service is tested alone."""
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -36,6 +37,11 @@ from trial.mitigation.mitigation import Mitigation, Tried
 from trial.recipe import Recipe
 from trial.run import AdapterProof, ProbeReply, Trial
 from trial.stopping import StopRule
+
+# DBOS would else bind its first handler to the standard error of the test that is the
+# first to start it, which is closed behind a test that captures.
+logging.getLogger("dbos").addHandler(logging.NullHandler())
+logging.getLogger("dbos").propagate = False
 
 hypothesis_settings.register_profile("patient", deadline=None)
 hypothesis_settings.load_profile("patient")  # a busy machine is no failure
