@@ -11,8 +11,7 @@ from typing import BinaryIO, Final
 
 import pyarrow as pa
 
-from detectors.errors import DatasetError
-from detectors.reading.limits import Limits
+from detectors.reading.limits import Limits, check_unpacked_size
 
 ARROW_FILE: Final = b"ARROW1"
 _TAIL_BYTES: Final = 4 + len(ARROW_FILE)
@@ -33,22 +32,12 @@ def check_unpacked(file: BinaryIO, limits: Limits) -> None:
         is_file = file.read(len(ARROW_FILE)) == ARROW_FILE
         for message in _blocks(file) if is_file else _stream(file):
             if message.type in _KINDS:
-                _check(len(message.body), _unpacked(message), limits)
+                packed, plain = len(message.body), _unpacked(message)
+                check_unpacked_size("batch", packed, plain, limits)
     except (struct.error, EOFError):
         raise ValueError("an Arrow message that cannot be read") from None
     finally:
         file.seek(0)
-
-
-def _check(packed: int, plain: int, limits: Limits) -> None:
-    ratio = limits.max_decompression_ratio
-    bomb = plain > limits.free_bytes and plain > ratio * packed
-    if bomb or plain > limits.max_bytes:
-        raise DatasetError(
-            f"a batch of the table decompresses from {packed} to {plain} bytes, "
-            f"over {limits.max_bytes} bytes or {ratio:g} times its size; write it "
-            "uncompressed, or in smaller batches"
-        )
 
 
 def _stream(file: BinaryIO) -> Iterator[pa.Message]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from detectors.errors import DatasetError
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -34,3 +36,15 @@ class Limits:
     def max_row_bytes(self) -> int:
         """Bytes that `max_row_chars` characters of UTF-8 can take."""
         return 4 * self.max_row_chars
+
+
+def check_unpacked_size(part: str, packed: int, plain: int, limits: Limits) -> None:
+    """Raise DatasetError where a part of a table ("row group") unpacks like a bomb."""
+    ratio = limits.max_decompression_ratio
+    bomb = plain > limits.free_bytes and plain > ratio * packed
+    if bomb or plain > limits.max_bytes:
+        raise DatasetError(
+            f"a {part} of the table decompresses from {packed} to {plain} bytes, "
+            f"over {limits.max_bytes} bytes or {ratio:g} times its size; write it "
+            "uncompressed, or in smaller parts"
+        )

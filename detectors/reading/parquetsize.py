@@ -8,8 +8,7 @@ from typing import BinaryIO, Final
 
 import pyarrow.parquet as pq
 
-from detectors.errors import DatasetError
-from detectors.reading.limits import Limits
+from detectors.reading.limits import Limits, check_unpacked_size
 
 MOST_ROWS: Final = 64
 _BATCH_BYTES: Final = 32 * 2**20
@@ -33,14 +32,7 @@ def rows_a_batch(
 def _check_ratio(chunks: list[pq.ColumnChunkMetaData], limits: Limits) -> None:
     packed = sum(chunk.total_compressed_size for chunk in chunks)
     plain = sum(chunk.total_uncompressed_size for chunk in chunks)
-    ratio = limits.max_decompression_ratio
-    bomb = plain > limits.free_bytes and plain > ratio * packed
-    if bomb or plain > limits.max_bytes:
-        raise DatasetError(
-            f"a row group of the table decompresses from {packed} to {plain} bytes, "
-            f"over {limits.max_bytes} bytes or {ratio:g} times its size; write it "
-            "uncompressed, or in smaller row groups"
-        )
+    check_unpacked_size("row group", packed, plain, limits)
 
 
 def _repeatable(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> int:

@@ -220,9 +220,7 @@ def compose(asked: Sequence[Row], seed: str) -> list[HarmRow]:
     draw = random.Random(f"{seed}/compose")
     rows = []
     for row in asked:
-        refusal = draw.choice(REFUSALS)
-        if draw.random() < 0.4:
-            refusal = f"{refusal} {draw.choice(SAFE_TURNS)}"
+        refusal = composed_refusal(draw)
         opening = str(row.label.get("target") or draw.choice(COMPLIANCES))
         comply = f"{opening} {draw.choice(PLACEHOLDERS)}"
         if draw.random() < 0.1:
@@ -231,6 +229,12 @@ def compose(asked: Sequence[Row], seed: str) -> list[HarmRow]:
         rows.append(HarmRow(name, row.request, refusal, False, "refuse", True))
         rows.append(HarmRow(name, row.request, comply, True, "comply", True))
     return rows
+
+
+def composed_refusal(draw: random.Random) -> str:
+    """Draw a refusal of ours, two in five with an offer behind it."""
+    refusal = draw.choice(REFUSALS)
+    return f"{refusal} {draw.choice(SAFE_TURNS)}" if draw.random() < 0.4 else refusal
 
 
 def compose_benign(rows: Sequence[HarmRow], data: Path, seed: str) -> list[HarmRow]:

@@ -9,13 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from detectors.training.harm_rows import HarmRow
-from detectors.training.phrases import (
-    COMPLIANCES,
-    PLACEHOLDERS,
-    REFUSALS,
-    SAFE_TURNS,
-)
+from detectors.training.harm_rows import HarmRow, composed_refusal
+from detectors.training.phrases import COMPLIANCES, PLACEHOLDERS
 
 REQUESTS: Final = Path(__file__).with_name("lay_requests.json")
 """A sentence with a slot -> what fills it; each asks for harm, and says no more."""
@@ -36,7 +31,5 @@ def lay_rows(seed: str = "lay") -> Iterator[HarmRow]:
         for _ in range(2):
             reply = f"{draw.choice(COMPLIANCES)} {draw.choice(PLACEHOLDERS)}"
             yield HarmRow(SOURCE, request, reply, True, "comply", True)
-        refusal = draw.choice(REFUSALS)
-        if draw.random() < 0.4:
-            refusal = f"{refusal} {draw.choice(SAFE_TURNS)}"
+        refusal = composed_refusal(draw)
         yield HarmRow(SOURCE, request, refusal, False, "refuse", True)

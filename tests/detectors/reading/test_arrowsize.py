@@ -12,6 +12,7 @@ from detectors.errors import DatasetError
 from detectors.reading.arrowsize import check_unpacked
 from detectors.reading.columnar import columnar_records
 from detectors.reading.limits import Limits
+from detectors.reading.record import Record
 
 LIMITS = Limits(free_bytes=10_000)
 
@@ -69,7 +70,9 @@ def test_a_table_cut_anywhere_is_an_error_in_words(opener: Any) -> None:
     whole = written(["some text"] * 50, "zstd", opener).getvalue()
     for end in range(6, len(whole), 7):
         with suppress(DatasetError):
-            list(columnar_records(io.BytesIO(whole[:end]), LIMITS))
+            found = list(columnar_records(io.BytesIO(whole[:end]), LIMITS))
+            assert len(found) <= 51
+            assert all(isinstance(each, (Record, BadLine)) for each in found)
 
 
 @BOTH
@@ -79,7 +82,8 @@ def test_bytes_changed_anywhere_end_in_rows_or_words(opener: Any) -> None:
         changed = bytearray(whole)
         changed[place] ^= 0xFF
         with suppress(DatasetError):
-            list(columnar_records(io.BytesIO(bytes(changed)), LIMITS))
+            found = list(columnar_records(io.BytesIO(bytes(changed)), LIMITS))
+            assert all(isinstance(each, (Record, BadLine)) for each in found)
 
 
 def test_the_rows_before_a_break_are_read() -> None:
