@@ -24,7 +24,7 @@ from detectors.training.cross import (
     exchange_row,
     train_adapter,
 )
-from detectors.training.harm_rows import COMPOSED, HarmRow
+from detectors.training.harm_rows import HarmRow, source_of
 from detectors.training.sources import near_copies
 
 LOG = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Adapted:
 
 def is_left_out(source: str) -> bool:
     """Whether a source, or what we composed on its requests, is left out at first."""
-    return source.removesuffix(COMPOSED) in LEFT_OUT
+    return source_of(source) in LEFT_OUT
 
 
 def unaware_of(rows: Sequence[HarmRow]) -> list[HarmRow]:

@@ -23,7 +23,7 @@ from detectors.cross_encoder import (
     pad_pairs,
 )
 from detectors.embedding import bf16_where
-from detectors.training.harm_rows import COMPOSED, HarmRow
+from detectors.training.harm_rows import HarmRow
 
 RANK: Final = 16
 ALPHA: Final = 32
@@ -32,7 +32,7 @@ BATCH_TOKENS: Final = 8192
 SMOOTHING: Final = 0.01
 TASK_WEIGHTS: Final = (1.0, 0.5, 0.5)
 SOURCE_WEIGHTS: Final = {"resp_pku_saferlhf_pairs": 0.7, "contrast": 3.0, "lay": 2.0}
-COMPOSED_WEIGHT: Final = 0.5
+MADE_WEIGHTS: Final = {"composed": 0.5, "buried": 0.7}
 MIXED: Final = ("resp_gptfuzz_labeled", "resp_pku_saferlhf_pairs")
 
 
@@ -49,11 +49,10 @@ class PairRow:
 def exchange_row(row: HarmRow, tokenizer: Any) -> PairRow:
     """Tokenise a row and say what is known of it; unknown targets weigh 0."""
     ids, segments = encode_pair(tokenizer, row.request, row.reply)
-    weight = SOURCE_WEIGHTS.get(row.source, 1.0)
-    if row.source.endswith(COMPOSED):
-        weight = COMPOSED_WEIGHT
-    told = bool(row.reply) and not (row.source in MIXED and not row.harmful)
-    steered = row.source == "resp_refusal_direction_runs"
+    source, _, made = row.source.partition("+")
+    weight = MADE_WEIGHTS.get(made, SOURCE_WEIGHTS.get(source, 1.0))
+    told = bool(row.reply) and not (source in MIXED and not row.harmful)
+    steered = source == "resp_refusal_direction_runs"
     known = (bool(row.reply), row.asks_harm is not None, told and not steered)
     targets = (row.harmful, row.asks_harm is True, row.kind in ("comply", "benign"))
     return PairRow(

@@ -10,6 +10,8 @@ from typing import Final
 from detectors.embedding import Encoder
 from detectors.harm.pair import PIECE_CHARS, joined_turns, pieces, reply_pieces
 from detectors.head import Head, sigmoid
+from detectors.training.adapter import LEFT_OUT
+from detectors.training.buried_rows import buried_rows
 from detectors.training.harm_rows import (
     COMPOSED,
     HarmRow,
@@ -20,6 +22,7 @@ from detectors.training.harm_rows import (
 from detectors.training.hate_rows import hate_rows
 from detectors.training.lay_rows import lay_rows
 from detectors.training.ordinary import HELD_OUT
+from detectors.training.reworded_rows import reworded_rows
 from detectors.training.sources import clip
 from detectors.training.weak_rows import dialogues, suspects, weak_rows
 
@@ -42,7 +45,8 @@ def cross_rows(data: Path, encoder: Encoder, head: Head) -> list[HarmRow]:
     told = [row for row in harm_rows(data) if row.source not in HELD_OUT]
     told += [*wrap(suspects(weak, asks), "weak"), *security(), *dialogues(data)]
     told += keep_out([*hate_rows(data), *lay_rows()], data)
-    return [*cut(told), *cut(turns(told))]
+    told += keep_out(reworded_rows(told), data)
+    return [*cut(told), *cut(turns(told)), *cut(buried_rows(told, LEFT_OUT))]
 
 
 def security(seed: str = "security") -> Iterator[HarmRow]:

@@ -36,15 +36,16 @@ from detectors.training.fit import (
     under,
 )
 from detectors.training.harm_rows import (
-    COMPOSED,
     COMPOSED_BENIGN,
     HarmRow,
     harm_rows,
     keep_out,
+    source_of,
 )
 from detectors.training.hate_rows import hate_rows
 from detectors.training.lay_rows import lay_rows
 from detectors.training.ordinary import FLAGGED, HELD_OUT, ordinary_rows
+from detectors.training.reworded_rows import reworded_rows
 from detectors.training.sources import (
     clip,
     near_copies,
@@ -88,8 +89,9 @@ def _knows_compliance(row: HarmRow) -> bool:
     "Not jailbroken" replies of GPTFuzz may be off topic, "safe" ones of PKU may
     comply with a harmless reading, and a steered model refuses the harmless.
     """
-    mixed = row.source in ("resp_gptfuzz_labeled", "resp_pku_saferlhf_pairs")
-    steered = row.source == "resp_refusal_direction_runs"
+    source = source_of(row.source)
+    mixed = source in ("resp_gptfuzz_labeled", "resp_pku_saferlhf_pairs")
+    steered = source == "resp_refusal_direction_runs"
     return bool(row.reply) and not (mixed and not row.harmful) and not steered
 
 
@@ -156,7 +158,7 @@ class LeftOut:
     def weights(self) -> Array:
         """How much each row tells of scores to come: composed replies less."""
         return np.array(
-            [0.1 if row.source.endswith(COMPOSED) else 1.0 for row in self.rows],
+            [0.1 if row.source != source_of(row.source) else 1.0 for row in self.rows],
             np.float32,
         )
 
@@ -218,7 +220,8 @@ def fit_categories(data: Path, store: VectorStore) -> dict[str, Array]:
 def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitted:
     """Fit, calibrate on left-out sources, take the threshold from ordinary rows."""
     found = [*harm_rows(data), *keep_out([*hate_rows(data), *lay_rows()], data)]
-    rows = [row for row in found if row.source not in HELD_OUT]
+    told = [row for row in found if row.source not in HELD_OUT]
+    rows = [*told, *keep_out(reworded_rows(told), data)]
     features = HarmFeatures(rows, store)
     tensors = fit_layers(features, np.ones(len(rows), bool))
     tensors |= fit_categories(data, store)
@@ -232,7 +235,7 @@ def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitte
     head = Head("explicit_harm", "unwritten", tensors, UNWRITTEN)
     detector = ExplicitHarm(encoder, head=head, reader=reader)
     threshold, ordinary = _threshold(detector, data)
-    names = {r.source.removesuffix(COMPOSED) for r in [*rows, *taught]}
+    names = {source_of(r.source) for r in [*rows, *taught]}
     return Fitted(
         name="explicit_harm",
         tensors=tensors,

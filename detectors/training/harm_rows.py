@@ -27,7 +27,10 @@ CONTRAST: Final = Path(__file__).parent / "contrast.jsonl"
 CONTRAST_PROMPTS: Final = CONTRAST.with_name("contrast_prompts.json")
 """A sentence with a slot -> what fills it; none asks for harm."""
 COMPOSED: Final = "+composed"
-COMPOSED_BENIGN: Final = "benign+composed"
+REWORDED: Final = "+reworded"
+BURIED: Final = "+buried"
+"""What follows the name of a source where we made the row of one of its rows."""
+COMPOSED_BENIGN: Final = "benign" + COMPOSED
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ REFUSED: Final[dict[str, int]] = {
     "resp_safety_tuned_llamas": 1800,
 }
 """Harmful requests with safe replies, by construction."""
+
+
+def source_of(name: str) -> str:
+    """Return the source of a row, where we made it the one that it was made of."""
+    return name.partition("+")[0]
 
 
 def harm_rows(data: Path, seed: str = "explicit_harm") -> list[HarmRow]:
