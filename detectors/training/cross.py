@@ -31,7 +31,7 @@ LEARNING_RATE: Final = 6e-4
 BATCH_TOKENS: Final = 8192
 SMOOTHING: Final = 0.01
 TASK_WEIGHTS: Final = (1.0, 0.5, 0.5)
-SOURCE_WEIGHTS: Final = {"resp_pku_saferlhf_pairs": 0.7, "contrast": 3.0, "lay": 2.0}
+SOURCE_WEIGHTS: Final = {"resp_pku_saferlhf_pairs": 0.7, "contrast": 2.0, "lay": 2.0}
 MADE_WEIGHTS: Final = {"composed": 0.5, "buried": 0.7}
 MIXED: Final = ("resp_gptfuzz_labeled", "resp_pku_saferlhf_pairs")
 

@@ -24,6 +24,7 @@ from detectors.training.sources import (
 )
 
 CONTRAST: Final = Path(__file__).parent / "contrast.jsonl"
+CONTRAST_SECURITY: Final = CONTRAST.with_name("security_rows.jsonl")
 CONTRAST_PROMPTS: Final = CONTRAST.with_name("contrast_prompts.json")
 """A sentence with a slot -> what fills it; none asks for harm."""
 COMPOSED: Final = "+composed"
@@ -182,12 +183,13 @@ def split_template(text: str) -> tuple[str, str]:
 
 
 def contrast() -> Iterator[HarmRow]:
-    """Our own harmless twins of harmful patterns."""
-    for line in CONTRAST.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        yield HarmRow(
-            "contrast", record["request"], record["reply"], False, "benign", False
-        )
+    """Our own harmless twins of harmful patterns, security work among them."""
+    for path in (CONTRAST, CONTRAST_SECURITY):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            yield HarmRow(
+                "contrast", row["request"], row["reply"], False, "benign", False
+            )
 
 
 def contrast_prompts() -> list[str]:
@@ -254,7 +256,7 @@ def compose_benign(rows: Sequence[HarmRow], data: Path, seed: str) -> list[HarmR
         HarmRow("contrast", prompt, "", False, "benign", False)
         for prompt in contrast_prompts()
     ]
-    pool = [*draw.sample(benign, 2600), *twins, *twins, *scary]
+    pool = [*draw.sample(benign, 2600), *twins, *scary]
     pool += _real_users(data, seed)
     found = []
     for row in pool:

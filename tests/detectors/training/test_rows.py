@@ -1,8 +1,7 @@
-import json
 from collections import Counter
 
 from detectors.refusal import opens_with_yes, refuses
-from detectors.training.harm_rows import CONTRAST, compose, split_template
+from detectors.training.harm_rows import compose, contrast, split_template
 from detectors.training.personas import compose_segments
 from detectors.training.phrases import COMPLIANCES, REFUSALS
 from detectors.training.sources import Row
@@ -31,10 +30,10 @@ def test_composed_segments_are_balanced_over_roles_and_labels() -> None:
 
 
 def test_contrast_rows_are_distinct_and_answered() -> None:
-    rows = [json.loads(line) for line in CONTRAST.read_text().splitlines()]
-    assert len(rows) >= 300
-    assert len({row["request"] for row in rows}) == len(rows)
-    assert all(row["reply"] and not refuses(row["reply"]) for row in rows)
+    rows = list(contrast())
+    assert len(rows) >= 900
+    assert len({row.request for row in rows}) == len(rows)
+    assert all(row.reply and not refuses(row.reply) for row in rows)
 
 
 def test_most_of_our_refusals_and_openings_are_read_as_such() -> None:
