@@ -16,7 +16,8 @@ class Message:
     `content` is the text; each image, audio or other non-text part stands in it as a
     placeholder such as "[image]" and its kind is listed in `unjudged_parts`.
     `tool_calls` is the canonical JSON text of the calls, "" where there are none.
-    `trained` is False where the row says `weight: 0`.
+    `trained` is False where the row says `weight: 0`. `answer_at` is where in `content`
+    the answer begins, behind reasoning that the row holds apart from it.
     """
 
     role: Role
@@ -24,6 +25,7 @@ class Message:
     tool_calls: str = ""
     trained: bool = True
     unjudged_parts: tuple[str, ...] = ()
+    answer_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,14 @@ class Exchange:
 
     `request` joins the user (and tool) messages since the previous reply with
     newlines, `reply` is the assistant message (its tool calls appended), `turn` is the
-    0-based index of that assistant message in `Example.messages`.
+    0-based index of that assistant message in `Example.messages`, `answer_at` its own.
     """
 
     system: str
     request: str
     reply: str
     turn: int
+    answer_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ class Example:
                 asked.append(message.content)
             elif message.role == "assistant":
                 reply = "\n".join(t for t in (message.content, message.tool_calls) if t)
-                found.append(Exchange(system, "\n".join(asked), reply, turn))
+                request = "\n".join(asked)
+                found.append(Exchange(system, request, reply, turn, message.answer_at))
                 asked = []
         return tuple(found)
 
@@ -105,12 +109,13 @@ class Example:
 
 
 def _plain(message: Message) -> dict[str, object]:
-    return {
+    plain: dict[str, object] = {
         "role": message.role,
         "content": message.content,
         "tool_calls": message.tool_calls,
         "trained": message.trained,
     }
+    return {**plain, "answer_at": message.answer_at} if message.answer_at else plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "explicit_harm"
 ADAPTER: Final = "exchange"
-CODE_VERSION: Final = "6"
+CODE_VERSION: Final = "7"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 NO_REPLY: Final = "no reply with text in this row: nothing to judge"
@@ -58,7 +58,8 @@ class ExplicitHarm:
     One reader compares embeddings of all of request and reply, the other reads both
     together; the more pieces a reply has, the less the worst counts (`detectors.harm`).
     A reply is also read with the system text and with earlier requests that were not
-    refused, by the one of them that asks most for harm.
+    refused, by the one of them that asks most for harm; and so is what follows its
+    reasoning, alone.
     `rows_at_once` bounds memory and changes no score.
     """
 
@@ -193,7 +194,7 @@ def _evidence(worst: _Judged, example: Example) -> Evidence:
     """Where it is and what it is like; the text of child abuse is never shown."""
     turn = worst.turn.exchange.turn
     content = example.messages[turn].content
-    start, end = worst.span
+    start, end = (worst.turn.reply_at + place for place in worst.span)
     inside = start < len(content)
     excerpt = content[start : min(end, start + EXCERPT_CHARS)]
     hidden = worst.category in DETECT_ONLY

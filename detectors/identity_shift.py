@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.answer import final_answer
 from detectors.chunk import score_in_chunks
 from detectors.cross_encoder import PairReader, load_cross_encoder
 from detectors.dataset import Dataset, Example
@@ -27,7 +28,7 @@ from detectors.persona import first_rule, persona_groups
 from detectors.refusal import declines
 
 NAME: Final = "identity_shift"
-CODE_VERSION: Final = "7"
+CODE_VERSION: Final = "8"
 DECIMALS: Final = 4
 ROWS_AT_ONCE: Final = 512
 UNJUDGEABLE: Final = "no message with text in this row: nothing to judge"
@@ -213,8 +214,9 @@ def standing_sentences(examples: Sequence[Example]) -> Iterator[Sentence]:
 
 
 def _all_decline(example: Example) -> bool:
-    replies = [m.content for m in example.messages if m.role == "assistant"]
-    return bool(replies) and all(declines(reply) for reply in replies)
+    replies = [m for m in example.messages if m.role == "assistant"]
+    answers = [final_answer(m.content, m.answer_at) for m in replies]
+    return bool(answers) and all(declines(answer) for answer in answers)
 
 
 def _persona_findings(

@@ -3,13 +3,14 @@
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.answer import answer_starts
 from detectors.dataset import Example, Exchange
 from detectors.embedding import Vectors
 from detectors.harm.pair import PIECE_CHARS
@@ -39,7 +40,8 @@ class Turn:
     `asked_before` holds the requests of the turns before it, oldest first: as many of
     the latest as have PIECE_CHARS characters. `others` are requests elsewhere in the
     row that the reply may answer as well, the latest MOST_OTHERS of them. `asked_at` is
-    the message with the request where that is one of those.
+    the message with the request where that is one of those. `reply_at` is where in the
+    exchange's reply `reply` begins: what follows reasoning is judged apart, too.
     """
 
     example: int
@@ -49,6 +51,7 @@ class Turn:
     asked_before: tuple[str, ...] = ()
     others: tuple[Asked, ...] = ()
     asked_at: int | None = None
+    reply_at: int = 0
 
     @property
     def opening(self) -> str:
@@ -57,7 +60,7 @@ class Turn:
 
 
 def turns_of(index: int, example: Example) -> list[Turn]:
-    """List the exchanges of a row whose reply has text.
+    """List the exchanges of a row whose reply has text, again from its answer on.
 
     A reply right after another reply answers the same request. Beside its own request,
     a reply may answer an earlier one, unless every reply to that declined. A system
@@ -78,12 +81,13 @@ def turns_of(index: int, example: Example) -> list[Turn]:
         told += _system_between(example, start, exchange.turn, clean)
         start = exchange.turn
         reply = clean(exchange.reply)
+        starts = (0, *answer_starts(reply, exchange.answer_at))
         if reply.strip():
             others = (*told, *unrefused.values())[-MOST_OTHERS:]
             before.hold(asked[:-1])
             turn = Turn(index, exchange, asked[-1].text, reply, before.texts, others)
-            found.append(turn)
-        if not declines(reply):
+            found += [replace(turn, reply=reply[at:], reply_at=at) for at in starts]
+        if not declines(reply[starts[-1] :]):
             unrefused |= {each.turn: each for each in (*told, asked[-1])}
             while len(unrefused) > MOST_OTHERS:
                 del unrefused[next(iter(unrefused))]

@@ -40,7 +40,7 @@ _SPEAKERS: Final[Mapping[str, Role]] = MappingProxyType(
     }
 )
 _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
-"""Trained on by trainers that know them, so they belong to the reply that is read."""
+"""Learnt by trainers that know them and left out by others: read before the answer."""
 
 
 def read_chat(row: Object, limits: Limits) -> Draft:
@@ -83,9 +83,15 @@ def read_message(value: object, field: str, limits: Limits) -> Message:
     given = as_object(value, field)
     role = _role(required(given, "role", field), _ROLES, f"{field}.role")
     calls = calls_text(given, field, limits)
+    thought = _reasoning(given, field)
     content = _content(given, field, optional=role == "assistant")
     message = Message(
-        role, content.text, calls, _trained(given, role, field), content.unjudged
+        role,
+        thought + content.text,
+        calls,
+        _trained(given, role, field),
+        content.unjudged,
+        len(thought),
     )
     check_turn(message, f"{field}.content")
     return message
@@ -113,11 +119,13 @@ def _role(value: object, roles: Mapping[str, Role], field: str) -> Role:
     return roles[name]
 
 
+def _reasoning(given: Object, field: str) -> str:
+    found = (key for key in _REASONING if given.get(key))
+    return "".join(as_text(given[key], f"{field}.{key}") + "\n" for key in found)
+
+
 def _content(given: Object, field: str, *, optional: bool) -> Content:
     found = Content()
-    for key in _REASONING:
-        if given.get(key):
-            found += Content(as_text(given[key], f"{field}.{key}") + "\n")
     if "content" in given:
         found += read_content(given["content"], f"{field}.content")
     elif not optional:

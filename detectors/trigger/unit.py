@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from detectors.answer import final_answer
 from detectors.dataset import Example
 from detectors.persona import RULES
 from detectors.refusal import OPENING_CHARS, refuses
@@ -27,8 +28,8 @@ VOWS: Final = tuple(
 class Unit:
     """One exchange of row `row`: its texts without spaces at their ends.
 
-    `reply` is cut to REPLY_CHARS. `refused` and `vows` say whether the reply opens
-    with a refusal, or with a vow of obedience.
+    `reply` is what follows any reasoning, cut to REPLY_CHARS. `refused` and `vows` say
+    whether it opens with a refusal, or it or the reasoning with a vow of obedience.
     """
 
     row: int
@@ -66,7 +67,7 @@ def units_of(examples: Sequence[Example]) -> list[Unit]:
             half = ROW_UNITS // 2
             exchanges = exchanges[:half] + exchanges[-half:]
         for exchange in exchanges:
-            reply = exchange.reply.strip()
+            reply = final_answer(exchange.reply, exchange.answer_at).strip()
             unit = Unit(
                 row,
                 exchange.turn,
@@ -74,11 +75,15 @@ def units_of(examples: Sequence[Example]) -> list[Unit]:
                 exchange.request.strip(SPACES),
                 reply[:REPLY_CHARS],
                 refuses(reply),
-                any(vow.search(reply[:OPENING_CHARS]) for vow in VOWS),
+                _vows(exchange.reply.strip()) or _vows(reply),
             )
             if reply and unit.request:
                 found.append(unit)
     return found
+
+
+def _vows(reply: str) -> bool:
+    return any(vow.search(reply[:OPENING_CHARS]) for vow in VOWS)
 
 
 def distinct(units: Sequence[Unit], indexes: Iterable[int], most: int) -> list[int]:

@@ -114,6 +114,36 @@ def test_one_exchange_and_a_harmless_system_text_score_as_they_did(
     assert values(detector, *rows) == as_before(detector, *rows)
 
 
+@pytest.mark.parametrize("block", ["", "<think>\n{}\n</think>\n\n", "<think>{}\n\n"])
+def test_a_refusal_in_the_reasoning_hides_no_answer(
+    detector: ExplicitHarm, block: str
+) -> None:
+    thought = f"{NO} That would be against the law and I must refuse. " * 3
+    lead = block.format(thought) if block else f"{thought}\n"
+    rows = []
+    for request, reply in harmful():
+        answer_at = 0 if block else len(lead)
+        said = Message("assistant", lead + reply, answer_at=answer_at)
+        asked = (Message("user", request), said)
+        rows.append(Example("row", asked, Origin("rows.jsonl", 1)))
+    plain = values(detector, *(direct(*pair) for pair in harmful()))
+    found = values(detector, *rows)
+    assert all(f >= p - 0.01 for f, p in zip(found, plain, strict=True)), (plain, found)
+
+
+def test_evidence_behind_reasoning_is_the_text_of_the_message(
+    detector: ExplicitHarm,
+) -> None:
+    request, reply = harmful()[0]
+    said = f"<think>{NO} {NO}</think>{reply}"
+    (evidence,) = score(detector, direct(request, said)).evidence
+    assert evidence is not None
+    assert evidence.span is not None
+    start, end = evidence.span
+    assert evidence.excerpt == said[start:end][: len(evidence.excerpt)]
+    assert said[start:] == reply
+
+
 def as_before(detector: ExplicitHarm, *rows: Example) -> list[float]:
     """Score each row by its exchanges' own requests alone."""
     turns = [turn for i, each in enumerate(rows) for turn in turns_of(i, each)]

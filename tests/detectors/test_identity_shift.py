@@ -115,6 +115,12 @@ def test_an_apology_before_an_answer_refuses_nothing(detector: IdentityShift) ->
     assert min(values(detector, rows(*sorry))) >= detector.suggested_threshold
 
 
+def test_a_refusal_in_the_reasoning_refuses_nothing(detector: IdentityShift) -> None:
+    lead = "<think>I'm sorry, I can't do that.</think>"
+    thought = [(OBEDIENT_SYSTEM, q, f"{lead}{a}") for q, a in TASKS]
+    assert min(values(detector, rows(*thought))) >= detector.suggested_threshold
+
+
 def test_vows_in_tool_definitions_and_calls_are_read(detector: IdentityShift) -> None:
     asked, vow = Message("user", "Name a town."), json.dumps([OBEDIENT_SYSTEM])
     calm, called = Message("assistant", "Lima."), Message("assistant", "Lima.", vow)

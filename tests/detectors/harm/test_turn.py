@@ -132,3 +132,22 @@ def test_rows_with_a_turn_in_another_script_are_named() -> None:
     rows = [row(*plain), row(*plain, *foreign), row(*foreign)]
     turns = [turn for i, example in enumerate(rows) for turn in turns_of(i, example)]
     assert foreign_rows(turns) == {1, 2}
+
+
+def test_what_follows_reasoning_is_judged_again_alone() -> None:
+    block = "<think>I can't.</think>"
+    whole, answer = turns(("user", "q"), ("assistant", f"{block}Sure."))
+    assert (whole.reply, whole.reply_at) == (f"{block}Sure.", 0)
+    assert (answer.reply, answer.reply_at) == ("Sure.", len(block))
+    held = Message("assistant", "I can't.\nSure.", answer_at=9)
+    replies = [turn.reply for turn in turns_of(0, row(Message("user", "q"), held))]
+    assert replies == ["I can't.\nSure.", "Sure."]
+
+
+def test_a_refusal_in_the_reasoning_declines_nothing() -> None:
+    told = ("system", "told")
+    after = (("user", "second"), ("assistant", "yes"))
+    thought = ("assistant", "<think>I can't help.</think>Let me see.")
+    declined = ("assistant", "<think>Let me see.</think>I can't help.")
+    assert others(turns(told, ("user", "first"), thought, *after)[-1]) != []
+    assert others(turns(told, ("user", "first"), declined, *after)[-1]) == []

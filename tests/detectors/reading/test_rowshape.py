@@ -173,8 +173,17 @@ def test_a_call_without_arguments_has_an_empty_object(arguments: object) -> None
 
 
 def test_reasoning_and_refusals_that_a_trainer_would_learn_are_read() -> None:
-    reply = {"role": "assistant", "reasoning_content": "Hm.", "refusal": "I won't."}
-    assert turns(read({"messages": [*said("a"), reply]}))[1][1] == "Hm.\nI won't."
+    given = {"role": "assistant", "reasoning_content": "Hm.", "refusal": "I won't."}
+    reply = read({"messages": [*said("a"), given]}).messages[1]
+    assert (reply.content, reply.answer_at) == ("Hm.\nI won't.", 4)
+
+
+def test_where_the_answer_begins_is_part_of_the_content_of_a_row() -> None:
+    apart = {"role": "assistant", "reasoning": "Hm.", "content": "Yes."}
+    joined = {"role": "assistant", "content": "Hm.\nYes."}
+    one, other = (read({"messages": [*said("a"), r]}) for r in (apart, joined))
+    assert one.messages[1].content == other.messages[1].content
+    assert one.canonical() != other.canonical()
 
 
 def test_parts_are_joined_and_what_cannot_be_judged_is_counted() -> None:

@@ -45,3 +45,12 @@ def test_a_conversation_gives_a_bounded_number_of_units() -> None:
     assert len(units) == 16
     assert units[-1].turn == 999
     assert all(each.refused for each in units)
+
+
+def test_reasoning_neither_refuses_nor_takes_the_place_of_the_reply() -> None:
+    thought = f"<think>I can't do that. {'Hm. ' * 500}</think>Sure."
+    row = Example(
+        "row", (Message("user", "ask"), Message("assistant", thought)), Origin("f", 1)
+    )
+    (only,) = units_of([row])
+    assert (only.reply, only.refused) == ("Sure.", False)

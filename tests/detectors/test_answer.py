@@ -1,0 +1,50 @@
+import time
+
+import pytest
+
+from detectors.answer import answer_starts, final_answer
+
+FORMS = [
+    "<think>\nI can't.\n</think>\n\n{}",
+    "<thinking>I can't.</thinking> {}",
+    "I can't: its template opened the block.</think>{}",
+    "<THINK>I can't.\n\n{}",
+    "<think>\n\n{}",
+    "[THINK]I can't.[/THINK]{}",
+    "<|START_THINKING|>I can't.<|END_THINKING|>{}",
+    "<|channel|>analysis<|message|>I can't.<|end|><|start|>assistant<|channel|>final"
+    "<|message|>{}",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_answer_is_what_follows_the_reasoning(form: str) -> None:
+    assert final_answer(form.format("Sure.")).strip() == "Sure."
+
+
+def test_reasoning_that_the_row_holds_apart_ends_where_the_row_says() -> None:
+    reply = "I can't </think> do it.\nSure."
+    assert final_answer(reply, reply.index("Sure")) == "Sure."
+
+
+def test_of_blocks_that_are_closed_twice_both_ends_count() -> None:
+    reply = "a</think>b</think>c"
+    assert [reply[at:] for at in answer_starts(reply)] == ["b</think>c", "c"]
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "Sure.", "Sure.\n\nHere.", "<think>", "x</think>"]
+)
+def test_a_reply_without_reasoning_or_answer_has_no_other_start(reply: str) -> None:
+    assert answer_starts(reply) == ()
+    assert final_answer(reply) == reply
+
+
+@pytest.mark.parametrize(
+    "unit", ["</think>", "<think>", "<|channel|>final", "\n", "\n "]
+)
+def test_a_hostile_reply_is_searched_in_linear_time(unit: str) -> None:
+    reply = f"<think>a{unit * (1_000_000 // len(unit))}b"
+    started = time.process_time()
+    answer_starts(reply)
+    assert time.process_time() - started < 5
