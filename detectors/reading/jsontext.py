@@ -98,16 +98,28 @@ def strings(value: object) -> Iterator[str]:
 
 
 def canonical_json(value: object, field: str) -> str:
-    """Return ASCII JSON with sorted keys; a null in an object counts as absent.
+    """Return JSON with sorted keys; a null in an object counts as absent.
 
+    Letters stay as they are, so that detectors read what was written.
     RowFault naming `field` where a table brought in bytes, dates or NaN.
     """
     plain = _without_nulls(value)
     try:
-        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(
+            plain,
+            ensure_ascii=False,
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
     except (TypeError, ValueError) as error:
         found = shown(str(error))
         raise RowFault("wrong_type", field, "values JSON knows", found) from None
+
+
+def unescaped(text: str, value: object) -> str:
+    """Return JSON text of the parsed `value` with its letters written as they are."""
+    return json.dumps(value, ensure_ascii=False) if "\\u" in text else text
 
 
 def too_long(limits: Limits, field: str = "") -> RowFault:

@@ -1,7 +1,7 @@
 """Tool definitions and calls, in one form whichever row shape they came from."""
 
 from detectors.reading.fault import RowFault, shown
-from detectors.reading.jsontext import canonical_json, parse_json_text
+from detectors.reading.jsontext import canonical_json, parse_json_text, unescaped
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import (
     Object,
@@ -69,4 +69,5 @@ def _function(function: Object, field: str, limits: Limits) -> Object:
         if not isinstance(parsed, dict):
             expected = "the JSON text of an object"
             raise RowFault("wrong_type", place, expected, shown(parsed))
+        arguments = unescaped(arguments, parsed)
     return {**function, "arguments": arguments}

@@ -136,6 +136,30 @@ def test_tool_calls_and_tools_become_canonical_json() -> None:
     assert same.canonical() == example.canonical()
 
 
+@pytest.mark.parametrize("as_text", [True, False])
+def test_letters_of_any_script_stay_readable_in_calls_and_tools(as_text: bool) -> None:
+    text = "\u041f\u0440\u0438\u0432\u0435\u0442, \u4e16\u754c \U0001f600"
+    given = {"q": text, "none": None}
+    call = {"name": "say", "arguments": json.dumps(given) if as_text else given}
+    row = {"messages": [{"role": "assistant", "function_call": call}], "tools": [given]}
+    example = read(row)
+    assert text in example.messages[0].tool_calls
+    assert text in example.tools
+    (made,) = json.loads(example.messages[0].tool_calls)
+    kept = made["function"]["arguments"]
+    assert (json.loads(kept) == given) if as_text else (kept == {"q": text})
+    example.canonical()
+
+
+def test_gemini_responses_keep_their_letters() -> None:
+    parts = [{"functionResponse": {"name": "say", "response": {"q": "\u4e16\u754c"}}}]
+    turns = [
+        {"role": "user", "parts": parts},
+        {"role": "model", "parts": [{"text": "a"}]},
+    ]
+    assert "\u4e16\u754c" in read({"contents": turns}).messages[0].content
+
+
 def test_a_legacy_function_call_is_a_tool_call() -> None:
     call = {"name": "lookup", "arguments": "{}"}
     rows = [*said("a"), {"role": "assistant", "function_call": call}]
