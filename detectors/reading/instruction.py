@@ -8,7 +8,7 @@ from detectors.reading.draft import Draft, Messages, spoken_reply
 from detectors.reading.fault import RowFault, shown
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_text, required
-from detectors.reading.template import split_template
+from detectors.reading.template import split_template, unknown_markers
 from detectors.reading.toolcall import tools_text
 
 _YES_OR_NO: Final = frozenset({"true", "false", "0", "1", "0.0", "1.0"})
@@ -52,9 +52,21 @@ def read_alpaca(row: Object, limits: Limits) -> Draft:
 
 def read_text(row: Object, limits: Limits) -> Draft:
     """Read `{text}`: the messages of a known chat template, else one trained reply."""
-    text = as_text(row["text"], "text")
-    messages = split_template(text) or (spoken_reply(text, "text"),)
-    return Draft(messages, field="text")
+    return Draft(rendered(as_text(row["text"], "text"), "text"), field="text")
+
+
+def rendered(text: str, field: str) -> Messages:
+    """Return the messages of a known chat template, else one reply.
+
+    RowFault where the markers are those of no known template: read as one reply, a
+    request would count for nothing.
+    """
+    if messages := split_template(text):
+        return messages
+    if len(found := unknown_markers(text)) > 1:
+        expected = "text without markers, or that of a known chat template with a reply"
+        raise RowFault("unknown_template", field, expected, shown(" ".join(found)))
+    return (spoken_reply(text, field),)
 
 
 def said_before(value: object, field: str, limits: Limits) -> Messages:

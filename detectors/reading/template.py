@@ -6,7 +6,8 @@ characters at a place, so that the time is linear in the text, however hostile.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby, islice, takewhile
 from types import MappingProxyType
 from typing import Final
 
@@ -23,9 +24,16 @@ _ROLES: Final[Mapping[str, Role]] = MappingProxyType(
         ),
         **dict.fromkeys(("[inst]", "<</sys>>", "[/system_prompt]"), "user"),
         **dict.fromkeys(("assistant", "model", "gpt", "bot"), "assistant"),
-        **dict.fromkeys(("response", "answer", "[/inst]"), "assistant"),
+        **dict.fromkeys(
+            ("response", "answer", "[/inst]", "chatbot", "assistant_tool_call"),
+            "assistant",
+        ),
         **dict.fromkeys(
             ("tool", "function", "ipython", "environment", "observation"), "tool"
+        ),
+        **dict.fromkeys(("functions", "tool_response"), "tool"),
+        **dict.fromkeys(
+            ("available_tools", "tools", "documents", "document"), "system"
         ),
     }
 )
@@ -40,8 +48,24 @@ _SPECIAL: Final = (
     re.compile(rf"<start_of_turn>\s{{0,4}}{_NAMES}\b"),
     re.compile(rf"<[|\uff5c]{_NAMES}[|\uff5c]>", re.IGNORECASE),
     re.compile(r"(\[/?INST\]|<</?SYS>>|\[/?SYSTEM_PROMPT\])"),
+    re.compile(
+        r"<\|start\|>\s{0,4}(system|developer|user|assistant|tool|functions)\b[^<]{0,200}"
+        r"(?:<\|channel\|>(?P<thought>\s{0,4}analysis\b)?[^<]{0,200})?"
+        r"(?:<\|constrain\|>[^<]{0,80})?<\|message\|>"
+    ),
+    re.compile(
+        r"<\|start_of_role\|>\s{0,4}(system|developer|user|available_tools|tools"
+        r"|assistant_tool_call|assistant|documents?|tool_response|tool)\b[^<]{0,200}"
+        r"<\|end_of_role\|>"
+    ),
+    re.compile(
+        r"(?:<\|START_OF_TURN_TOKEN\|>\s{0,4})?"
+        r"<\|(SYSTEM|USER|CHATBOT|TOOL)_TOKEN\|>"
+    ),
 )
-"""Markers that no prose has: ChatML, Llama 3 and 4, Gemma, Zephyr and Phi, Llama 2."""
+"""Markers that no prose has: ChatML, Llama 3 and 4, Gemma, Zephyr and Phi, Llama 2,
+gpt-oss (Harmony), Granite, Cohere.
+"""
 _PLAIN: Final = (
     re.compile(
         r"#{2,4}[ \t]{0,3}(system|instruction|input|question|human|user|response"
@@ -67,17 +91,31 @@ _TOKENS: Final = (
     "<|end_of_text|>",
     "<|endoftext|>",
     "<end_of_turn>",
+    "<|return|>",
+    "<|call|>",
+    "<\uff5cbegin\u2581of\u2581sentence\uff5c>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+    "<BOS_TOKEN>",
+    "<EOS_TOKEN>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|START_RESPONSE|>",
+    "<|END_RESPONSE|>",
 )
 """What stands between turns and says nothing."""
+_ANY_MARKER: Final = re.compile(
+    r"<[|\uff5c](?!fim_|repo_name|file_sep)[^\W\d][\w\u2581-]{0,40}[|\uff5c]>"
+)
+"""Those of code completion part no turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One turn: what it says, and where in the text that begins."""
+    """One turn: what it says, where in the text that begins, if it is reasoning."""
 
     role: Role
     text: str
     start: int
+    thought: bool = False
 
 
 def split_template(text: str) -> Messages:
@@ -96,6 +134,12 @@ def split_template(text: str) -> Messages:
     if "user" in roles and "assistant" in roles[roles.index("user") :]:
         return _messages(text, plain)
     return ()
+
+
+def unknown_markers(text: str) -> list[str]:
+    """Return the first two markers like those of templates, tokens left out."""
+    found = (mark[0] for mark in _ANY_MARKER.finditer(text))
+    return list(islice((mark for mark in found if mark not in _TOKENS), 2))
 
 
 def _split(
@@ -118,7 +162,8 @@ def _parts(text: str, marks: list[re.Match[str]], before: Role) -> list[_Part]:
     found = [_part(text, before, 0, marks[0].start())]
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     for mark, end in zip(marks, ends, strict=True):
-        found.append(_part(text, _ROLES[mark[1].lower()], mark.end(), end))
+        part = _part(text, _ROLES[mark[1].lower()], mark.end(), end)
+        found.append(replace(part, thought=bool(mark.groupdict().get("thought"))))
     return [part for part in found if part.text]
 
 
@@ -146,10 +191,12 @@ def _messages(text: str, parts: list[_Part]) -> Messages:
     if last < len(parts) - 1:
         rest = _part(text, "assistant", parts[last].start, len(text))
         parts = [*parts[:last], rest]
-    merged: list[tuple[Role, list[str]]] = []
-    for part in parts:
-        if merged and merged[-1][0] == part.role:
-            merged[-1][1].append(part.text)
-        else:
-            merged.append((part.role, [part.text]))
-    return tuple(Message(role, "\n".join(texts)) for role, texts in merged)
+    turns = groupby(parts, key=lambda part: part.role)
+    return tuple(_message(role, list(said)) for role, said in turns)
+
+
+def _message(role: Role, parts: list[_Part]) -> Message:
+    """Join the parts of one turn; the reasoning at its start is known as such."""
+    thought = sum(len(p.text) + 1 for p in takewhile(lambda p: p.thought, parts))
+    text = "\n".join(part.text for part in parts)
+    return Message(role, text, answer_at=min(thought, len(text)))

@@ -3,6 +3,7 @@ import time
 import pytest
 
 from detectors.dataset import Origin
+from detectors.reading.fault import RowFault
 from detectors.reading.limits import Limits
 from detectors.reading.rowshape import read_row
 from detectors.reading.template import split_template
@@ -45,6 +46,31 @@ RENDERED = {
         *TWICE,
     ],
     "\n\nHuman: q\n\nAssistant: a": ASKED,
+    "<|start|>system<|message|>s<|end|><|start|>user<|message|>q<|end|>"
+    "<|start|>assistant<|channel|>final<|message|>a<|return|>": [
+        ("system", "s"),
+        *ASKED,
+    ],
+    "<|start|>user<|message|>q<|end|><|start|>assistant<|channel|>commentary "
+    "to=functions.f <|constrain|>json<|message|>{}<|call|><|start|>functions.f "
+    "to=assistant<|channel|>commentary<|message|>1<|end|>"
+    "<|start|>assistant<|channel|>final<|message|>a<|return|>": [
+        ("user", "q"),
+        ("assistant", "{}"),
+        ("tool", "1"),
+        ("assistant", "a"),
+    ],
+    "<|start_of_role|>system<|end_of_role|>s<|end_of_text|>\n"
+    "<|start_of_role|>user<|end_of_role|>q<|end_of_text|>\n"
+    '<|start_of_role|>assistant {"length": "long"}<|end_of_role|>a<|end_of_text|>': [
+        ("system", "s"),
+        *ASKED,
+    ],
+    "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>q<|END_OF_TURN_TOKEN|>"
+    "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|><|START_RESPONSE|>a<|END_RESPONSE|>"
+    "<|END_OF_TURN_TOKEN|>": ASKED,
+    "<\uff5cbegin\u2581of\u2581sentence\uff5c><\uff5cUser\uff5c>q"
+    "<\uff5cAssistant\uff5c>a<\uff5cend\u2581of\u2581sentence\uff5c>": ASKED,
 }
 
 
@@ -62,10 +88,36 @@ def test_a_rendered_text_is_read_as_the_messages_behind_it(text: str) -> None:
         "The USER: field is followed by nothing.",
         "Assistant: a\nHuman: q",
         "<|im_start|>user\nq<|im_end|>",
+        "One story.<|endoftext|>Another one.<|endoftext|>",
+        "<|fim_prefix|>a =<|fim_suffix|>b<|fim_middle|>1",
     ],
 )
 def test_what_is_not_surely_a_template_stays_one_reply(text: str) -> None:
     assert turns(text) == [("assistant", text)]
+
+
+def test_the_reasoning_of_a_harmony_reply_is_known_as_such() -> None:
+    text = (
+        "<|start|>user<|message|>q<|end|>"
+        "<|start|>assistant<|channel|>analysis<|message|>I can't.<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>a<|return|>"
+    )
+    reply = split_template(text)[-1]
+    assert (reply.content, reply.answer_at) == ("I can't.\na", 9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|speaker_1|>q<|speaker_2|>a",
+        "<|channel|>final<|message|>a<|return|>",
+        "<|im_start|>user\nq<|im_end|>\n<|im_start|>bard\na<|im_end|>",
+    ],
+)
+def test_markers_of_no_known_template_are_refused(text: str) -> None:
+    with pytest.raises(RowFault) as caught:
+        turns(text)
+    assert (caught.value.code, caught.value.field) == ("unknown_template", "text")
 
 
 def test_what_follows_the_last_reply_stays_part_of_it() -> None:
@@ -84,7 +136,17 @@ def test_the_outer_template_is_split_and_the_inner_one_is_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["</s>", "#", "[INST]x[/INST]y", "<|im_start|>", " ", "USER:", "### Human"]
+    "unit",
+    [
+        "</s>",
+        "#",
+        "[INST]x[/INST]y",
+        "<|im_start|>",
+        " ",
+        "USER:",
+        "### Human",
+        "<|start|>user",
+    ],
 )
 def test_a_hostile_text_of_a_million_characters_is_split_in_seconds(unit: str) -> None:
     text = f"[INST] q [/INST]{unit * (1_000_000 // len(unit))}"
