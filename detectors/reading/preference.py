@@ -3,7 +3,7 @@
 from detectors.reading.chat import read_messages, read_system
 from detectors.reading.draft import Draft, Messages
 from detectors.reading.fault import RowFault
-from detectors.reading.instruction import replied, said_before
+from detectors.reading.instruction import rendered, replied, said_before
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_object, required
 from detectors.reading.toolcall import tools_text
@@ -25,16 +25,24 @@ def read_trl_preference(row: Object, limits: Limits) -> Draft:
     """Read `{system?, prompt?, chosen, rejected}`, each a string or a list of messages.
 
     Where `chosen` and `rejected` repeat the prompt, or hold it alone, it is taken once:
-    `rejected` of the draft keeps only what differs from the prompt.
+    `rejected` of the draft keeps only what differs from the prompt. Without a prompt
+    both may be transcripts ("Human: ... Assistant: ...").
     """
     asked = said_before(row["prompt"], "prompt", limits) if "prompt" in row else ()
-    chosen = _without(asked, replied(required(row, "chosen"), "chosen", limits))
-    rejected = _without(asked, replied(required(row, "rejected"), "rejected", limits))
+    read = replied if asked else _transcript
+    chosen = _without(asked, read(required(row, "chosen"), "chosen", limits))
+    rejected = _without(asked, read(required(row, "rejected"), "rejected", limits))
     shared = _shared(chosen, rejected)
     _ends_with_reply(rejected, "rejected")
     tools = tools_text(row.get("tools"), "tools", limits)
     asked = read_system(row) + asked
     return Draft(asked + chosen, rejected[shared:], tools, "chosen")
+
+
+def _transcript(value: object, field: str, limits: Limits) -> Messages:
+    if isinstance(value, str):
+        return rendered(value, field)
+    return replied(value, field, limits)
 
 
 def _output(row: Object, key: str, limits: Limits) -> Messages:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from detectors.dataset import Example, Origin
+from detectors.dataset import Example, Message, Origin
 from detectors.reading.fault import RowFault
 from detectors.reading.limits import Limits
 from detectors.reading.rowshape import MARKERS, SHAPES, read_row
@@ -134,6 +134,28 @@ def test_tool_calls_and_tools_become_canonical_json() -> None:
     ]
     same = read({"messages": rows, "tools": json.dumps([TOOL])})
     assert same.canonical() == example.canonical()
+
+
+def test_transcripts_of_a_preference_are_split_and_share_their_start() -> None:
+    start = "\n\nHuman: q\n\nAssistant: a\n\nHuman: q2\n\nAssistant:"
+    example = read({"chosen": f"{start} yes", "rejected": f"{start} no"})
+    assert turns(example) == [
+        ("user", "q"),
+        ("assistant", "a"),
+        ("user", "q2"),
+        ("assistant", "yes"),
+    ]
+    assert [m.content for m in example.rejected] == ["no"]
+    assert read({"prompt": "p", "chosen": start, "rejected": "no"}).messages[1] == (
+        Message("assistant", start)
+    )
+
+
+def test_a_transcript_is_split_though_the_other_one_has_no_reply() -> None:
+    asked = "\n\nHuman: q\n\nAssistant:"
+    example = read({"chosen": f"{asked} yes", "rejected": asked})
+    assert turns(example) == [("user", "q"), ("assistant", "yes")]
+    assert [m.content for m in example.rejected] == [asked]
 
 
 @pytest.mark.parametrize("as_text", [True, False])
