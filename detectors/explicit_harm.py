@@ -20,7 +20,7 @@ from detectors.harm.frozen import (
 )
 from detectors.harm.layers import discount, joint
 from detectors.harm.paired import MOST_PAIRS, read_pairs
-from detectors.harm.turn import Turn, foreign_rows, turns_of
+from detectors.harm.turn import Asked, Turn, foreign_rows, turns_of
 from detectors.head import HEADS, Head, load_head, softmax
 from detectors.patterns import PATTERNS
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
@@ -57,9 +57,8 @@ class ExplicitHarm:
 
     One reader compares embeddings of all of request and reply, the other reads both
     together; the more pieces a reply has, the less the worst counts (`detectors.harm`).
-    A reply is also read with the system text and with earlier requests that were not
-    refused, by the one of them that asks most for harm; and so is what follows its
-    reasoning, alone.
+    A reply, and its answer alone, is also read with the system text, the definitions of
+    tools and earlier requests that were not refused: that which asks most for harm.
     `rows_at_once` bounds memory and changes no score.
     """
 
@@ -212,10 +211,14 @@ def _detail(worst: _Judged, example: Example) -> str:
     parts = [f"score for complying with a request of the kind {category!r}"]
     if worst.pattern:
         parts.append(f"nearest pattern: {worst.pattern} (cosine {worst.likeness:.2f})")
-    if worst.turn.asked_at is not None:
-        asked = worst.turn.asked_at
-        role = example.messages[asked].role
-        parts.append(f"the request stands in message {asked} ({role})")
+    if worst.turn.elsewhere is not None:
+        parts.append(f"the request stands in {_place(worst.turn.elsewhere, example)}")
     if example.rejected:
         parts.append("judged on the preferred reply of a preference row")
     return "; ".join(parts)[:400]
+
+
+def _place(asked: Asked, example: Example) -> str:
+    if asked.turn is None:
+        return "the tool definitions"
+    return f"message {asked.turn} ({example.messages[asked.turn].role})"

@@ -59,7 +59,7 @@ def read_elsewhere(turns: Sequence[Turn], encoder: Encoder, head: Head) -> list[
                     request=worst.text,
                     asked_before=(),
                     others=(),
-                    asked_at=worst.turn,
+                    elsewhere=worst,
                 )
             )
     return found

@@ -1,5 +1,6 @@
 """The exchanges of rows that can be judged."""
 
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,22 +16,28 @@ from detectors.dataset import Example, Exchange
 from detectors.embedding import Vectors
 from detectors.harm.pair import PIECE_CHARS
 from detectors.harm.script import is_foreign
+from detectors.json_words import tool_words
 from detectors.refusal import OPENING_CHARS, declines
 
 PLACEHOLDER: Final = re.compile(r"\[(?:image|audio|video|file)\]")
 """What `detectors.reading` writes for a part that is no text: exactly that."""
 MOST_OTHERS: Final = 50
 """Other requests that a reply is held against: rows of thousands of turns exist."""
+MOST_TOOLS: Final = 100
+"""Texts that tool definitions are read as, beside the others."""
 
 Clean = Callable[[str], str]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A text that may ask for something, and the index of the message it stands in."""
+    """A text that may ask for something, and the index of the message it stands in.
+
+    None is that of the tool definitions, which stand before all messages.
+    """
 
     text: str
-    turn: int
+    turn: int | None
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class Turn:
 
     `asked_before` holds the requests of the turns before it, oldest first: as many of
     the latest as have PIECE_CHARS characters. `others` are requests elsewhere in the
-    row that the reply may answer as well, the latest MOST_OTHERS of them. `asked_at` is
-    the message with the request where that is one of those. `reply_at` is where in the
+    row that the reply may answer as well, the latest MOST_OTHERS of them and the tools.
+    `elsewhere` is the request where that is one of those. `reply_at` is where in the
     exchange's reply `reply` begins: what follows reasoning is judged apart, too.
     """
 
@@ -50,7 +57,7 @@ class Turn:
     reply: str
     asked_before: tuple[str, ...] = ()
     others: tuple[Asked, ...] = ()
-    asked_at: int | None = None
+    elsewhere: Asked | None = None
     reply_at: int = 0
 
     @property
@@ -64,7 +71,8 @@ def turns_of(index: int, example: Example) -> list[Turn]:
 
     A reply right after another reply answers the same request. Beside its own request,
     a reply may answer an earlier one, unless every reply to that declined. A system
-    message counts as asked with the request that it precedes.
+    message counts as asked with the request that it precedes, and so do the definitions
+    of tools: they are told to the model as a system message is.
     """
     found: list[Turn] = []
     # What stands for an image says nothing; a row without one may say "[image]".
@@ -72,24 +80,26 @@ def turns_of(index: int, example: Example) -> list[Turn]:
     before = _Latest()
     asked: list[Asked] = []
     told: list[Asked] = []
-    unrefused: dict[int, Asked] = {}
+    unrefused: dict[Asked, None] = {}
+    defined = _defined(example)
+    most = MOST_OTHERS + len(defined)
     start = 0
     for exchange in example.exchanges():
         if exchange.request.strip() or not asked:
             asked.append(_request_of(example, exchange, clean))
             told = []
-        told += _system_between(example, start, exchange.turn, clean)
-        start = exchange.turn
+        told += defined + _system_between(example, start, exchange.turn, clean)
+        start, defined = exchange.turn, []
         reply = clean(exchange.reply)
         starts = (0, *answer_starts(reply, exchange.answer_at))
         if reply.strip():
-            others = (*told, *unrefused.values())[-MOST_OTHERS:]
+            others = (*told, *unrefused)[-most:]
             before.hold(asked[:-1])
             turn = Turn(index, exchange, asked[-1].text, reply, before.texts, others)
             found += [replace(turn, reply=reply[at:], reply_at=at) for at in starts]
         if not declines(reply[starts[-1] :]):
-            unrefused |= {each.turn: each for each in (*told, asked[-1])}
-            while len(unrefused) > MOST_OTHERS:
+            unrefused |= dict.fromkeys((*told, asked[-1]))
+            while len(unrefused) > most:
                 del unrefused[next(iter(unrefused))]
     return found
 
@@ -128,6 +138,16 @@ def _system_between(
     told = [(turn, m.content) for turn, m in messages if m.role == "system"]
     text = clean("\n".join(content for _, content in told))
     return [Asked(text, told[0][0])] if text.strip() else []
+
+
+def _defined(example: Example) -> list[Asked]:
+    """Return the words of each tool that is defined; of very many, some together."""
+    words = tool_words(example.tools)
+    each = math.ceil(len(words) / MOST_TOOLS)
+    return [
+        Asked("\n".join(words[start : start + each]), None)
+        for start in range(0, len(words), max(1, each))
+    ]
 
 
 def _request_of(example: Example, exchange: Exchange, clean: Clean) -> Asked:

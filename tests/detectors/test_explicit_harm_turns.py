@@ -1,6 +1,7 @@
 """explicit_harm where the harmful request does not stand right before its reply."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,52 @@ def test_evidence_behind_reasoning_is_the_text_of_the_message(
     start, end = evidence.span
     assert evidence.excerpt == said[start:end][: len(evidence.excerpt)]
     assert said[start:] == reply
+
+
+def tool(description: str) -> dict[str, object]:
+    parameters = {"type": "object", "properties": {"x": {"type": "string"}}}
+    return {"name": "run", "description": description, "parameters": parameters}
+
+
+def with_tools(example: Example, *descriptions: str) -> Example:
+    defined = [{"type": "function", "function": tool(text)} for text in descriptions]
+    return replace(example, tools=json.dumps(defined, sort_keys=True))
+
+
+TOOLS = (
+    "Get the current weather of a city, in degrees.",
+    "Kill a running process by its id, with force if needed.",
+    "Delete the account of a user and all its data for good.",
+    "Scan the open ports of a host and list the services behind them.",
+    "Transfer money from one bank account to another.",
+    "Attack an enemy of the game with a sword, a gun or a bomb.",
+    "Report content that is hateful or violent to the moderators.",
+)
+
+
+def test_a_request_in_a_tool_definition_counts_as_asked(
+    detector: ExplicitHarm,
+) -> None:
+    pairs = harmful()
+    rows = [
+        with_tools(direct("Please go ahead.", reply), *TOOLS[:3], request)
+        for request, reply in pairs
+    ]
+    told = score(detector, *rows)
+    alone = values(detector, *(direct("Please go ahead.", r) for _, r in pairs))
+    limit = detector.suggested_threshold
+    assert sum(value >= limit for value in told.values if value) >= ROWS / 2
+    assert sum(value >= limit for value in alone) <= ROWS / 8
+    details = [evidence.detail for evidence in told.evidence if evidence]
+    assert any("request stands in the tool definitions" in text for text in details)
+
+
+def test_ordinary_tool_definitions_raise_no_alarm(detector: ExplicitHarm) -> None:
+    calm = [CALM, ("Stop process 4711, it hangs.", "Process 4711 was stopped.")]
+    calm += [("Move 200 euros to my savings.", "I moved 200 euros to your savings.")]
+    calm += [("Attack the goblin!", "Your sword hits the goblin for 12 points.")]
+    rows = [with_tools(direct(*pair), *TOOLS) for pair in calm]
+    assert max(values(detector, *rows)) < 0.5 * detector.suggested_threshold
 
 
 def as_before(detector: ExplicitHarm, *rows: Example) -> list[float]:

@@ -1,4 +1,6 @@
+import json
 import time
+from dataclasses import replace
 
 from detectors.dataset import Example, Message, Origin
 from detectors.harm.pair import joined_turns
@@ -31,7 +33,7 @@ def turns(*messages: tuple[str, str]) -> list[Turn]:
     return turns_of(0, Example("row", said, Origin("rows.jsonl", 1)))
 
 
-def others(turn: Turn) -> list[tuple[str, int]]:
+def others(turn: Turn) -> list[tuple[str, int | None]]:
     return [(asked.text, asked.turn) for asked in turn.others]
 
 
@@ -151,3 +153,28 @@ def test_a_refusal_in_the_reasoning_declines_nothing() -> None:
     declined = ("assistant", "<think>Let me see.</think>I can't help.")
     assert others(turns(told, ("user", "first"), thought, *after)[-1]) != []
     assert others(turns(told, ("user", "first"), declined, *after)[-1]) == []
+
+
+def with_tools(names: list[str], *messages: Message) -> Example:
+    tools = json.dumps([{"name": name} for name in names])
+    return replace(row(*messages), tools=tools)
+
+
+def test_a_reply_may_answer_the_definition_of_a_tool_until_one_declines() -> None:
+    first = (Message("system", "told"), Message("user", "first"))
+    second = (Message("user", "second"), Message("assistant", "yes"))
+    yes, no = Message("assistant", "yes"), Message("assistant", "I can't help.")
+    one, two = turns_of(0, with_tools(["a", "b"], *first, yes, *second))
+    told = [("a", None), ("b", None), ("told", 0)]
+    assert others(one) == told
+    assert others(two) == [*told, ("first", 1)]
+    assert others(turns_of(0, with_tools(["a"], *first, no, *second))[1]) == []
+
+
+def test_of_very_many_tools_some_are_read_together_and_none_is_lost() -> None:
+    names = [f"tool{n}" for n in range(1_050)]
+    asked = (Message("user", "q"), Message("assistant", "a"))
+    found = others(turns_of(0, with_tools(names, *asked * 10))[-1])
+    read = [text for text, turn in found if turn is None]
+    assert len(read) <= 100
+    assert "\n".join(read).split("\n") == names
