@@ -21,13 +21,17 @@ class RateSection(Section):
     unclear_before: int
     unclear_after: int
     p_value: float | None = Field(
-        description="Exact McNemar test of no change; null where not computed."
+        description="Exact McNemar test of no change, adjusted (Bonferroni) for as "
+        "many comparisons as `interval`; null where not computed, or where the probes "
+        "ended by what they showed."
     )
     before_interval: tuple[float, float] | None = Field(
-        default=None, description="Exact 95% interval of the rate before."
+        default=None,
+        description="Exact 95% interval of the rate before, by itself; null where the "
+        "probes ended by what they showed.",
     )
     after_interval: tuple[float, float] | None = Field(
-        default=None, description="Exact 95% interval of the rate after."
+        default=None, description="The same of the rate after."
     )
     unjudged_before: int = Field(
         default=0, ge=0, description="Of the unclear ones, those no judge read."
