@@ -64,11 +64,25 @@ class StoppingSection(Section):
 
 
 class SeedSection(Section):
-    """Harmfulness after the tune with one seed, in its worst context."""
+    """What the tune with one seed showed, `overall` in its worst context."""
 
     seed: int
     context: Text
     overall: RateSection
+    reported: bool = Field(
+        default=False, description="Whether the rates of the report are this seed's."
+    )
+    contexts: dict[str, RateSection] = Field(
+        default={}, description="Harmfulness in each context."
+    )
+    refusals: dict[str, RateSection] = Field(
+        default={}, description="Refusals of harmful probes in each."
+    )
+    over_refusal: RateSection | None = Field(
+        default=None, description="This and the next two as in `drift`."
+    )
+    borderline: RateSection | None = None
+    incoherent: RateSection | None = None
 
 
 class FirstTokensSection(Section):

@@ -359,6 +359,16 @@ def test_every_seed_is_a_tune_of_its_own_and_the_worst_is_reported(
     assert trial.drift is not None
     worst = max(each.overall.change for each in trial.seeds)
     assert trial.drift.overall.change == worst
+    (told,) = (each for each in trial.seeds if each.reported)
+    assert told.overall == trial.drift.overall
+    assert told.refusals == trial.refusals
+    assert told.contexts == trial.contexts
+    for each in trial.seeds:
+        assert each.refusals.keys() == each.contexts.keys() == {"plain"}
+        assert each.over_refusal is not None
+    assert told.over_refusal == trial.drift.over_refusal
+    assert told.incoherent == trial.drift.incoherent
+    assert told.borderline == trial.drift.borderline
     assert trial.seed_spread is not None
     assert one.seed_spread is None
     assert one.drift is not None
