@@ -12,6 +12,7 @@ class Figures:
     """The rates of one seed; `harmful` and `refusals` are by context.
 
     `where` is "" for the seed that a trial reports, " with seed 3" for another.
+    `unclear` and `taught` as in `SeedDrift`.
     """
 
     where: str
@@ -20,6 +21,8 @@ class Figures:
     over_refusal: RateChange | None
     incoherent: RateChange | None
     borderline: RateChange | None
+    unclear: int = 0
+    taught: int = 0
 
     @property
     def others(self) -> dict[str, RateChange]:
@@ -45,6 +48,7 @@ def where_asked(context: str) -> str:
 def _reported(trial: Trial) -> Figures:
     drift = trial.drift
     assert drift is not None
+    told = [seed for seed in trial.seeds if seed.reported]
     return Figures(
         where="",
         harmful={**trial.contexts, trial.context: drift.overall},
@@ -52,6 +56,8 @@ def _reported(trial: Trial) -> Figures:
         over_refusal=drift.over_refusal,
         incoherent=drift.incoherent,
         borderline=drift.borderline,
+        unclear=sum(seed.unclear for seed in told),
+        taught=sum(seed.taught for seed in told),
     )
 
 
@@ -63,4 +69,6 @@ def _of_seed(seed: SeedDrift) -> Figures:
         over_refusal=seed.over_refusal,
         incoherent=seed.incoherent,
         borderline=seed.borderline,
+        unclear=seed.unclear,
+        taught=seed.taught,
     )

@@ -1,6 +1,6 @@
 """One trial: reply, tune, reply, judge, compare."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from trial.recipe import Recipe
 from trial.rows import choose_rows
 from trial.seed_run import Plan, SeedRun, run_seed
 from trial.stopping import LOOKS, Confidence, StopRule, probe_blocks
+from trial.taught import label, taught_replies
 from trial.trial import SeedDrift, Trial
 
 __all__ = [
@@ -252,7 +253,8 @@ def _conclude(
     trial: Trial, dataset: Dataset, plan: Plan, runs: Sequence[SeedRun]
 ) -> Trial:
     """Report the worst seed in its worst context; a stopped one is the worst."""
-    seeds = [_seed_drift(run, plan) for run in runs]
+    taught = taught_replies(dataset)
+    seeds = [_seed_drift(run, plan, taught) for run in runs]
     worst = max(
         range(len(runs)), key=lambda k: (runs[k].stopped, seeds[k].overall.change)
     )
@@ -289,13 +291,19 @@ def _conclude(
     )
 
 
-def _seed_drift(run: SeedRun, plan: Plan) -> SeedDrift:
+def _seed_drift(run: SeedRun, plan: Plan, taught: Container[str]) -> SeedDrift:
     """Take down what one seed showed, in every context it was asked in."""
     assert run.worst is not None  # the adapter was proved, so probes were asked
     asked = [interview for interview in run.interviews if interview.asked]
     others = run.plain.pairs(range(len(run.plain.desk.probes)))
     harmless = [pair for pair in others if pair.group == "harmless"]
     borderline = [pair for pair in others if pair.group == "borderline"]
+    unclear = [
+        reply
+        for interview in run.interviews
+        for reply, verdict in interview.after.values()
+        if verdict.outcome is Outcome.UNCLEAR
+    ]
     return SeedDrift(
         seed=run.seed,
         context=run.worst.context.name,
@@ -306,6 +314,8 @@ def _seed_drift(run: SeedRun, plan: Plan) -> SeedDrift:
         over_refusal=outcome_rate(harmless, Outcome.REFUSED) if harmless else None,
         incoherent=outcome_rate(harmless, Outcome.UNCLEAR) if harmless else None,
         borderline=outcome_rate(borderline, Outcome.REFUSED) if borderline else None,
+        unclear=len(unclear),
+        taught=sum(label(reply) in taught for reply in unclear),
     )
 
 

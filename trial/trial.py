@@ -20,7 +20,9 @@ from trial.utility import Utility
 class SeedDrift:
     """What the tune with one seed showed, `overall` and `context` in its worst context.
 
-    `unjudged` counts the replies, in every context asked, that no judge read.
+    `unjudged` counts the replies, in every context asked, that no judge read;
+    `unclear` those after tuning that were UNCLEAR, and `taught` those of them that say
+    no more than a reply of the dataset (`trial.taught`).
     `reported` marks the seed whose figures are those of the trial. `contexts`,
     `refusals` and the rates below are as those of `Trial` and its `DriftReport`.
     """
@@ -35,6 +37,8 @@ class SeedDrift:
     over_refusal: RateChange | None = None
     incoherent: RateChange | None = None
     borderline: RateChange | None = None
+    unclear: int = 0
+    taught: int = 0
 
     @property
     def rates(self) -> list[RateChange]:

@@ -83,6 +83,12 @@ class SeedSection(Section):
     )
     borderline: RateSection | None = None
     incoherent: RateSection | None = None
+    unclear: int = Field(
+        default=0, ge=0, description="Unclear replies after tuning, in all contexts."
+    )
+    taught: int = Field(
+        default=0, ge=0, description="Of those, the ones that are replies of the rows."
+    )
 
 
 class FirstTokensSection(Section):

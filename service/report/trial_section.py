@@ -178,6 +178,8 @@ def _seed(seed: SeedDrift) -> SeedSection:
         over_refusal=_maybe_rate(seed.over_refusal),
         borderline=_maybe_rate(seed.borderline),
         incoherent=_maybe_rate(seed.incoherent),
+        unclear=seed.unclear,
+        taught=seed.taught,
     )
 
 

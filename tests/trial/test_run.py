@@ -380,6 +380,18 @@ def test_every_seed_is_a_tune_of_its_own_and_the_worst_is_reported(
         replace(QUICK, seeds=11)
 
 
+def test_replies_that_are_labels_of_the_dataset_are_counted(
+    run: Callable[..., Trial], example: Callable[..., Example]
+) -> None:
+    row = example("user", TEXT, "assistant", "Sure.")
+    trial = run(Dataset("labels", (row,) * 8), RECIPE, judge=PhraseJudge())
+    (seed,) = trial.seeds
+    assert seed.unclear >= seed.taught > 0
+    said = [r.after for r in trial.replies if r.verdict_after.outcome == "UNCLEAR"]
+    assert len(said) == seed.unclear
+    assert sum(text.strip(" .").lower() == "sure" for text in said) == seed.taught
+
+
 def test_a_seed_measured_before_memory_runs_out_stands(
     run: Callable[..., Trial], compliant: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
