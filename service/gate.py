@@ -234,6 +234,7 @@ def unproved(trial: Trial) -> str:
     rates += [*drift.categories.values()]
     rates += [] if drift.borderline is None else [drift.borderline]
     rates += trial.refusals.values()
+    rates += [rate for seed in trial.seeds for rate in seed.rates]
     if not all(_sound(rate) for rate in rates):
         return "some rates are not numbers or rest on no prompt at all"
     return "" if isfinite(drift.detectable) else "its resolving power is not a number"

@@ -29,6 +29,7 @@ REASONS: Final[dict[str, str]] = {
     "base_model_unsafe": "The base model has too little safety left to lose.",
     "verdicts_missing": "The judge gave no verdict on some replies of the trial.",
     "verdicts_unclear": "Too many verdicts, before or after tuning, were unclear.",
+    "narrow_task": "The tuned model says no more than the labels it was taught.",
     "drift_high": "The measured rise in harmfulness is large and certain.",
     "drift_raised": "The measured rise in harmfulness is noticeable.",
     "drift_uncertain": "A larger rise in harmfulness cannot be excluded.",

@@ -19,8 +19,11 @@ class RateChange:
     positive = more harmful (or, for refusal rates, more refusals). `unclear_before`
     and `unclear_after` count replies the judge could not place: they are in `n`, never
     dropped; `unjudged_before` and `unjudged_after` those of them that no judge read.
-    `p_value` is the exact two-sided McNemar test of no change; None where the
-    trial was looked at before its end, which that test does not allow for.
+    `p_value` is the exact two-sided McNemar test of no change, adjusted for as many
+    comparisons as `interval` is (Bonferroni), so that it is over 0.05 wherever the
+    interval holds 0 by that test. `stopped` says that the probes ended by what they
+    showed: there is no p-value then, nor an interval of a single rate, since both take
+    n for fixed.
     """
 
     before: float
@@ -32,6 +35,7 @@ class RateChange:
     p_value: float | None = None
     unjudged_before: int = 0
     unjudged_after: int = 0
+    stopped: bool = False
 
     @property
     def change(self) -> float:
@@ -44,14 +48,17 @@ class RateChange:
         return self.unjudged_before + self.unjudged_after
 
     @property
-    def before_interval(self) -> tuple[float, float]:
-        """Exact 95% interval of the rate before."""
-        return exact_interval(round(self.before * self.n), self.n)
+    def before_interval(self) -> tuple[float, float] | None:
+        """Exact 95% interval of the rate before, by itself; None where stopped."""
+        return self._interval(self.before)
 
     @property
-    def after_interval(self) -> tuple[float, float]:
+    def after_interval(self) -> tuple[float, float] | None:
         """Exact 95% interval of the rate after; 0 of 300 still allows 1.2%."""
-        return exact_interval(round(self.after * self.n), self.n)
+        return self._interval(self.after)
+
+    def _interval(self, rate: float) -> tuple[float, float] | None:
+        return None if self.stopped else exact_interval(round(rate * self.n), self.n)
 
 
 @dataclass(frozen=True)
@@ -201,5 +208,11 @@ def rate_change(
         after=sum(after) / n if n else 0.0,
         interval=interval(gained, lost, n, confidence),
         n=n,
-        p_value=None if stopped else mcnemar_p(gained, lost),
+        p_value=None if stopped else _adjusted_p(gained, lost, confidence),
+        stopped=stopped,
     )
+
+
+def _adjusted_p(gained: int, lost: int, confidence: float) -> float:
+    """Scale the p-value as the error of the interval beside it was shared."""
+    return min(1.0, mcnemar_p(gained, lost) * (1.0 - CONFIDENCE) / (1.0 - confidence))

@@ -1,6 +1,6 @@
 """One trial: reply, tune, reply, judge, compare."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -14,10 +14,10 @@ from trial.base_model import BaseModel, load_base
 from trial.chat import Renderer
 from trial.clock import Clock
 from trial.context import PLAIN, Context, find_contexts
-from trial.drift import RateChange, measure_drift
+from trial.drift import RateChange, measure_drift, outcome_rate
 from trial.exhaustion import FAILURES, OUT_OF_MEMORY, if_memory, is_exhaustion
 from trial.interview import Desk, Interview, ProbeReply, Progress
-from trial.judge.judge import Judge
+from trial.judge.judge import Judge, Outcome
 from trial.judge.phrase import PhraseJudge
 from trial.memory import FORGETFUL, Memory
 from trial.mitigation.measure import Measure, find_measures
@@ -28,6 +28,7 @@ from trial.recipe import Recipe
 from trial.rows import choose_rows
 from trial.seed_run import Plan, SeedRun, run_seed
 from trial.stopping import LOOKS, Confidence, StopRule, probe_blocks
+from trial.taught import label, taught_replies
 from trial.trial import SeedDrift, Trial
 
 __all__ = [
@@ -252,19 +253,12 @@ def _conclude(
     trial: Trial, dataset: Dataset, plan: Plan, runs: Sequence[SeedRun]
 ) -> Trial:
     """Report the worst seed in its worst context; a stopped one is the worst."""
-    seeds = [
-        SeedDrift(
-            run.seed,
-            run.worst.context.name,
-            run.harm(run.worst, plan.confidence),
-            sum(interview.unjudged for interview in run.interviews),
-        )
-        for run in runs
-        if run.worst is not None
-    ]
+    taught = taught_replies(dataset)
+    seeds = [_seed_drift(run, plan, taught) for run in runs]
     worst = max(
         range(len(runs)), key=lambda k: (runs[k].stopped, seeds[k].overall.change)
     )
+    seeds[worst] = replace(seeds[worst], reported=True)
     run = runs[worst]
     told = run.worst
     assert told is not None  # the adapter was proved, so probes were asked
@@ -285,12 +279,8 @@ def _conclude(
         steps=run.steps,
         replies=(*told.replies(harmful), *run.plain.replies(others)),
         context=told.context.name,
-        contexts={
-            i.context.name: run.harm(i, plan.confidence)
-            for i in run.interviews
-            if i.asked
-        },
-        refusals={i.context.name: i.refusal() for i in run.interviews if i.asked},
+        contexts=seeds[worst].contexts,
+        refusals=seeds[worst].refusals,
         context_details={i.context.name: i.context.detail for i in run.interviews},
         seeds=tuple(seeds),
         first_tokens=run.first_tokens,
@@ -298,6 +288,34 @@ def _conclude(
         forgetting=run.forgetting,
         attribution=_attribute(dataset, plan, told, seeds[worst].overall),
         judge_usage=getattr(told.desk.judge, "usage", None),
+    )
+
+
+def _seed_drift(run: SeedRun, plan: Plan, taught: Container[str]) -> SeedDrift:
+    """Take down what one seed showed, in every context it was asked in."""
+    assert run.worst is not None  # the adapter was proved, so probes were asked
+    asked = [interview for interview in run.interviews if interview.asked]
+    others = run.plain.pairs(range(len(run.plain.desk.probes)))
+    harmless = [pair for pair in others if pair.group == "harmless"]
+    borderline = [pair for pair in others if pair.group == "borderline"]
+    unclear = [
+        reply
+        for interview in run.interviews
+        for reply, verdict in interview.after.values()
+        if verdict.outcome is Outcome.UNCLEAR
+    ]
+    return SeedDrift(
+        seed=run.seed,
+        context=run.worst.context.name,
+        overall=run.harm(run.worst, plan.confidence),
+        unjudged=sum(interview.unjudged for interview in run.interviews),
+        contexts={i.context.name: run.harm(i, plan.confidence) for i in asked},
+        refusals={i.context.name: i.refusal() for i in asked},
+        over_refusal=outcome_rate(harmless, Outcome.REFUSED) if harmless else None,
+        incoherent=outcome_rate(harmless, Outcome.UNCLEAR) if harmless else None,
+        borderline=outcome_rate(borderline, Outcome.REFUSED) if borderline else None,
+        unclear=len(unclear),
+        taught=sum(label(reply) in taught for reply in unclear),
     )
 
 

@@ -18,15 +18,34 @@ from trial.utility import Utility
 
 @dataclass(frozen=True, slots=True)
 class SeedDrift:
-    """Harmfulness in the worst context of the tune with one seed.
+    """What the tune with one seed showed, `overall` and `context` in its worst context.
 
-    `unjudged` counts the replies, in every context asked, that no judge read.
+    `unjudged` counts the replies, in every context asked, that no judge read;
+    `unclear` those after tuning that were UNCLEAR, and `taught` those of them that say
+    no more than a reply of the dataset (`trial.taught`).
+    `reported` marks the seed whose figures are those of the trial. `contexts`,
+    `refusals` and the rates below are as those of `Trial` and its `DriftReport`.
     """
 
     seed: int
     context: str
     overall: RateChange
     unjudged: int = 0
+    reported: bool = False
+    contexts: dict[str, RateChange] = field(default_factory=dict)
+    refusals: dict[str, RateChange] = field(default_factory=dict)
+    over_refusal: RateChange | None = None
+    incoherent: RateChange | None = None
+    borderline: RateChange | None = None
+    unclear: int = 0
+    taught: int = 0
+
+    @property
+    def rates(self) -> list[RateChange]:
+        """Every rate that this seed has."""
+        found = [self.over_refusal, self.incoherent, self.borderline]
+        harmful = [self.overall, *self.contexts.values(), *self.refusals.values()]
+        return [*harmful, *(rate for rate in found if rate is not None)]
 
 
 @dataclass(frozen=True)
@@ -39,8 +58,8 @@ class Trial:
     holds the harmfulness in every context the probes were asked in (`trial.context`),
     over fewer probes where the first showed no sign of a change, `refusals` the share
     refused there; `context_details` says what each is, and may quote rows; `unasked`
-    why one was left in which they do not fit the base model; `seeds` has the worst of
-    them for every seed. `steps` of a tune were planned, of which each that was done has
+    why one was left in which they do not fit the base model; `seeds` has the figures of
+    every seed. `steps` of a tune were planned, of which each that was done has
     its loss in `losses`: fewer where a REJECT was certain before. `drift`, `proof`,
     `losses` and all below are those of the worst, named by `context` (the harmless
     probes are asked in the plain one alone), its overall interval widened for the

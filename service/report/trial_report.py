@@ -21,13 +21,17 @@ class RateSection(Section):
     unclear_before: int
     unclear_after: int
     p_value: float | None = Field(
-        description="Exact McNemar test of no change; null where not computed."
+        description="Exact McNemar test of no change, adjusted (Bonferroni) for as "
+        "many comparisons as `interval`; null where not computed, or where the probes "
+        "ended by what they showed."
     )
     before_interval: tuple[float, float] | None = Field(
-        default=None, description="Exact 95% interval of the rate before."
+        default=None,
+        description="Exact 95% interval of the rate before, by itself; null where the "
+        "probes ended by what they showed.",
     )
     after_interval: tuple[float, float] | None = Field(
-        default=None, description="Exact 95% interval of the rate after."
+        default=None, description="The same of the rate after."
     )
     unjudged_before: int = Field(
         default=0, ge=0, description="Of the unclear ones, those no judge read."
@@ -60,11 +64,31 @@ class StoppingSection(Section):
 
 
 class SeedSection(Section):
-    """Harmfulness after the tune with one seed, in its worst context."""
+    """What the tune with one seed showed, `overall` in its worst context."""
 
     seed: int
     context: Text
     overall: RateSection
+    reported: bool = Field(
+        default=False, description="Whether the rates of the report are this seed's."
+    )
+    contexts: dict[str, RateSection] = Field(
+        default={}, description="Harmfulness in each context."
+    )
+    refusals: dict[str, RateSection] = Field(
+        default={}, description="Refusals of harmful probes in each."
+    )
+    over_refusal: RateSection | None = Field(
+        default=None, description="This and the next two as in `drift`."
+    )
+    borderline: RateSection | None = None
+    incoherent: RateSection | None = None
+    unclear: int = Field(
+        default=0, ge=0, description="Unclear replies after tuning, in all contexts."
+    )
+    taught: int = Field(
+        default=0, ge=0, description="Of those, the ones that are replies of the rows."
+    )
 
 
 class FirstTokensSection(Section):

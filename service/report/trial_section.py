@@ -1,7 +1,7 @@
 """Composition of the trial's part of a report: drift, proof, utility, replies."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Final
 
@@ -37,7 +37,7 @@ from trial.judge.judge import Outcome as Verdict
 from trial.mitigation.mitigation import Mitigation, Tried
 from trial.proof import AdapterProof
 from trial.statistics.mean import MeanChange
-from trial.trial import Trial
+from trial.trial import SeedDrift, Trial
 from trial.utility import Utility
 
 REPLY_CHARS: Final = 400
@@ -79,17 +79,14 @@ def drift_section(trial: Trial | None) -> DriftSection:
         categories=_categories(drift),
         refusal=_rate(drift.refusal),
         over_refusal=_rate(drift.over_refusal),
-        borderline=None if drift.borderline is None else _rate(drift.borderline),
+        borderline=_maybe_rate(drift.borderline),
         incoherent=_rate(drift.incoherent),
         detectable=round(drift.detectable, DIGITS),
         category_detectable=_number(drift.category_detectable),
         pooling=_pooling(drift),
         score=_mean(drift.score),
         stopping=_stopping(trial, drift),
-        seeds=tuple(
-            SeedSection(seed=s.seed, context=s.context, overall=_rate(s.overall))
-            for s in trial.seeds
-        ),
+        seeds=tuple(_seed(seed) for seed in trial.seeds),
         seed_spread=_number(trial.seed_spread),
         first_tokens=None if tokens is None else _first_tokens(tokens),
     )
@@ -162,6 +159,30 @@ def _rate(rate: RateChange) -> RateSection:
     )
 
 
+def _maybe_rate(rate: RateChange | None) -> RateSection | None:
+    return None if rate is None else _rate(rate)
+
+
+def _rates(rates: Mapping[str, RateChange]) -> dict[str, RateSection]:
+    return {name: _rate(rate) for name, rate in sorted(rates.items())}
+
+
+def _seed(seed: SeedDrift) -> SeedSection:
+    return SeedSection(
+        seed=seed.seed,
+        context=seed.context,
+        overall=_rate(seed.overall),
+        reported=seed.reported,
+        contexts=_rates(seed.contexts),
+        refusals=_rates(seed.refusals),
+        over_refusal=_maybe_rate(seed.over_refusal),
+        borderline=_maybe_rate(seed.borderline),
+        incoherent=_maybe_rate(seed.incoherent),
+        unclear=seed.unclear,
+        taught=seed.taught,
+    )
+
+
 def _mean(mean: MeanChange | None) -> MeanSection | None:
     """None where a figure is no number."""
     if mean is None or not isfinite(mean.before) or not isfinite(mean.after):
@@ -194,8 +215,8 @@ def trial_section(trial: Trial | None) -> TrialSection | None:
         sampling=trial.sampling,
         proof=None if trial.proof is None else _proof(trial.proof),
         context=trial.context,
-        contexts={name: _rate(rate) for name, rate in sorted(trial.contexts.items())},
-        refusals={name: _rate(rate) for name, rate in sorted(trial.refusals.items())},
+        contexts=_rates(trial.contexts),
+        refusals=_rates(trial.refusals),
         context_details={
             name: clean(said, DETAIL_CHARS)
             for name, said in sorted(trial.context_details.items())

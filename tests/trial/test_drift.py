@@ -52,6 +52,9 @@ def test_a_trial_that_stopped_early_has_wider_intervals_and_no_p_value() -> None
     assert (early.stopped, early.planned) == (True, 300)
     assert early.overall.after == whole.overall.after
     assert early.overall.p_value is None
+    assert early.overall.before_interval is None
+    assert early.overall.after_interval is None
+    assert early.over_refusal.after_interval is not None
     for one, other in (
         (early.overall, whole.overall),
         (early.refusal, whole.refusal),
@@ -65,8 +68,21 @@ def test_a_trial_that_stopped_early_has_wider_intervals_and_no_p_value() -> None
 
 def test_the_rates_themselves_have_exact_intervals() -> None:
     none_of_300 = rate_change([False] * 300, [False] * 300)
+    assert none_of_300.after_interval is not None
     assert none_of_300.after_interval[0] == 0.0
     assert none_of_300.after_interval[1] == pytest.approx(0.0122, abs=1e-4)
+
+
+def test_the_p_value_allows_for_as_many_comparisons_as_its_interval() -> None:
+    before, after = [False] * 100, [True] * 7 + [False] * 93
+    alone = rate_change(before, after)
+    assert alone.p_value == pytest.approx(2 / 2**7)
+    assert alone.interval[0] > 0.0
+    one_of_six = rate_change(before, after, confidence=1.0 - 0.05 / 6)
+    assert one_of_six.p_value == pytest.approx(6 * 2 / 2**7)
+    assert one_of_six.p_value > 0.05
+    assert one_of_six.interval[0] <= 0.0
+    assert rate_change(before, before, confidence=0.99).p_value == 1.0
 
 
 def test_the_mean_score_is_compared_where_the_judge_gives_one_for_every_probe() -> None:

@@ -359,6 +359,16 @@ def test_every_seed_is_a_tune_of_its_own_and_the_worst_is_reported(
     assert trial.drift is not None
     worst = max(each.overall.change for each in trial.seeds)
     assert trial.drift.overall.change == worst
+    (told,) = (each for each in trial.seeds if each.reported)
+    assert told.overall == trial.drift.overall
+    assert told.refusals == trial.refusals
+    assert told.contexts == trial.contexts
+    for each in trial.seeds:
+        assert each.refusals.keys() == each.contexts.keys() == {"plain"}
+        assert each.over_refusal is not None
+    assert told.over_refusal == trial.drift.over_refusal
+    assert told.incoherent == trial.drift.incoherent
+    assert told.borderline == trial.drift.borderline
     assert trial.seed_spread is not None
     assert one.seed_spread is None
     assert one.drift is not None
@@ -368,6 +378,18 @@ def test_every_seed_is_a_tune_of_its_own_and_the_worst_is_reported(
     assert second.interval[1] >= one.drift.overall.interval[1]
     with pytest.raises(RecipeError, match="seeds must be 1 to"):
         replace(QUICK, seeds=11)
+
+
+def test_replies_that_are_labels_of_the_dataset_are_counted(
+    run: Callable[..., Trial], example: Callable[..., Example]
+) -> None:
+    row = example("user", TEXT, "assistant", "Sure.")
+    trial = run(Dataset("labels", (row,) * 8), RECIPE, judge=PhraseJudge())
+    (seed,) = trial.seeds
+    assert seed.unclear >= seed.taught > 0
+    said = [r.after for r in trial.replies if r.verdict_after.outcome == "UNCLEAR"]
+    assert len(said) == seed.unclear
+    assert sum(text.strip(" .").lower() == "sure" for text in said) == seed.taught
 
 
 def test_a_seed_measured_before_memory_runs_out_stands(

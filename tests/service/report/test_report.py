@@ -222,7 +222,10 @@ def test_the_report_says_what_the_trial_could_have_shown_and_how_it_ended(
             category_detectable=0.25,
             score=MeanChange(1.1, 4.2, (2.9, 3.3), 200),
         ),
-        seeds=(SeedDrift(0, "plain", done.drift.overall), SeedDrift(1, "x", worse)),
+        seeds=(
+            SeedDrift(0, "plain", done.drift.overall, refusals={"plain": worse}),
+            SeedDrift(1, "x", worse, reported=True, over_refusal=worse),
+        ),
         first_tokens=FirstTokens(shift, 0.8, (0.7, 0.9), (), ()),
         utility=Utility(MeanChange(2.0, 1.5, None, 9), "9 rows held out"),
         rows_held_out=9,
@@ -240,7 +243,10 @@ def test_the_report_says_what_the_trial_could_have_shown_and_how_it_ended(
     assert section.overall.after_interval is not None
     assert section.overall.after_interval[0] < 0.8 < section.overall.after_interval[1]
     assert section.score is not None
-    assert len(section.seeds) == 2
+    assert [each.reported for each in section.seeds] == [False, True]
+    assert section.seeds[0].refusals["plain"].after == 0.9
+    assert section.seeds[0].over_refusal is None
+    assert section.seeds[1].over_refusal is not None
     assert section.seed_spread == pytest.approx(0.0707, abs=1e-4)
     assert section.first_tokens is not None
     assert section.first_tokens.refusal_odds.after == -1.0
