@@ -1,15 +1,16 @@
 """From an example to token ids: the model's chat template, loss on trained replies."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
-from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from detectors.dataset import Example, Message
+from trial.template import ChatTemplate, TemplateUnfit
 
 MAX_WINDOWS: Final = 2
 """Windows a row longer than max_tokens is cut into; what lies after is not trained."""
@@ -42,6 +43,7 @@ class Renderer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
+        self._chat = ChatTemplate(tokenizer)
         self._says_system = self._keeps(
             {"role": "system", "content": _WORD}, {"role": "user", "content": "a"}
         )
@@ -54,9 +56,19 @@ class Renderer:
         )
 
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """Token ids of the conversation up to where the assistant speaks next."""
+        """Token ids of the conversation up to where the assistant speaks next.
+
+        Raises TemplateUnfit where the template cannot render it.
+        """
         text = self._template(self._plain(messages), prompt=True)
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def check(self, messages: Sequence[Message]) -> None:
+        """Raise TemplateUnfit where the prompt lacks words of the last message."""
+        text = self._template(self._plain(messages), prompt=True).lower()
+        words = set(re.findall(r"\w+", messages[-1].content.lower()))
+        if missing := sum(word not in text for word in words):
+            raise TemplateUnfit(f"{missing} of its {len(words)} words are left out")
 
     def reply_ids(self, messages: Sequence[Message], reply: str) -> tuple[int, ...]:
         """Token ids of a reply as the template continues `prompt_ids` with it.
@@ -67,7 +79,7 @@ class Renderer:
         prompt = self._template(turns, prompt=True)
         try:
             spoken = self._template([*turns, _turn("assistant", reply, True)])
-        except (TemplateError, TypeError, ValueError):
+        except TemplateUnfit:
             spoken = ""
         # A prompt that opens a reasoning block is no beginning of finished turns.
         tail = spoken[len(prompt) :] if spoken.startswith(prompt) else ""
@@ -92,11 +104,11 @@ class Renderer:
         try:
             turns = self._plain(example.messages)
             texts = self._spans(turns)
-        except (TemplateError, TypeError, ValueError):
+        except (TemplateUnfit, TypeError, ValueError):
             turns = _alternate(self._plain(example.messages, flat=True))
             try:
                 texts = self._spans(turns)
-            except (TemplateError, TypeError, ValueError):
+            except (TemplateUnfit, TypeError, ValueError):
                 return ()
         found = (self._encode(text, spans) for text, spans in texts)
         cuts = (window for one in found for window in cut(one, max_tokens))
@@ -168,16 +180,12 @@ class Renderer:
 
     def _template(self, turns: Sequence[dict[str, Any]], prompt: bool = False) -> str:
         bare = [{k: v for k, v in t.items() if k != "_trained"} for t in turns]
-        return str(
-            self.tokenizer.apply_chat_template(
-                bare, tokenize=False, add_generation_prompt=prompt
-            )
-        )
+        return self._chat.render(bare, prompt=prompt)
 
     def _keeps(self, *turns: dict[str, Any], words: Sequence[str] = (_WORD,)) -> bool:
         try:
             text = self._template(turns).lower()
-        except (TemplateError, TypeError, ValueError, KeyError):
+        except TemplateUnfit:
             return False
         return all(word in text for word in words)
 

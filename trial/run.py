@@ -28,6 +28,7 @@ from trial.recipe import Recipe
 from trial.rows import choose_rows
 from trial.seed_run import Plan, SeedRun, run_seed
 from trial.stopping import LOOKS, Confidence, StopRule, probe_blocks
+from trial.template import TemplateUnfit
 from trial.trial import SeedDrift, Trial
 
 __all__ = [
@@ -68,9 +69,9 @@ def run_trial(
     `trial.stopping`, and contexts without a sign of a rise are left; without it every
     probe is asked in each. With a `memory` a trial that was cut off goes on, when it is
     run again, from the last state of its tune and the last block of replies, to the
-    same end. Expected failures (nothing to train on, loss did not fall,
-    non-finite loss, out of memory) return a Trial with `measured=False` and the reason.
-    A model that is missing or gated raises ModelError,
+    same end. Expected failures (nothing to train on, loss did not fall, non-finite
+    loss, out of memory, a chat template that cannot put the probes) return a Trial with
+    `measured=False` and the reason. A model that is missing or gated raises ModelError,
     targets that match nothing RecipeError.
     """
     clock = Clock()
@@ -96,7 +97,11 @@ def run_trial(
     contexts = find_contexts(
         dataset, priority, triggers, encoder, everywhere=everywhere
     )
-    contexts, unasked = desk.fitting(contexts)
+    try:
+        desk.check_template()
+        contexts, unasked = desk.fitting(contexts)
+    except TemplateUnfit as error:
+        return replace(trial, reason=str(error))
     trial = replace(trial, unasked=unasked)
     trial = _attempt(trial, dataset, desk, contexts, priority, stop)
     if recipe.mitigate and trial.measured:
