@@ -25,7 +25,7 @@ from trial.mitigation.mitigation import ENOUGH, Mitigation, Tried, mitigate, tri
 from trial.probes import ProbeSet, load_probes
 from trial.proof import AdapterProof, prove_adapter, why_unproved
 from trial.recipe import Recipe
-from trial.rows import choose_rows
+from trial.rows import Held, choose_rows, hold_out, trainable_rows
 from trial.seed_run import Plan, SeedRun, run_seed
 from trial.stopping import LOOKS, Confidence, StopRule, probe_blocks
 from trial.template import TemplateUnfit
@@ -140,10 +140,11 @@ def _attempt(
     priority: Sequence[float] | None,
     stop: StopRule | None,
     extra: Sequence[Example] = (),
+    held: Held | None = None,
 ) -> Trial:
     """Run it; an expected failure becomes the reason why nothing was measured."""
     try:
-        return _run(trial, dataset, desk, contexts, priority, stop, extra)
+        return _run(trial, dataset, desk, contexts, priority, stop, extra, held)
     except TrialError as error:
         return replace(trial, reason=str(error))
     except FAILURES as error:
@@ -160,7 +161,8 @@ def _mitigate(
     priority: Sequence[float] | None,
     stop: StopRule | None,
 ) -> Mitigation:
-    """Try every measure as the job was tried, in the same contexts."""
+    """Try every measure as the job was tried: same contexts, same rows held out."""
+    held = hold_out(trainable_rows(dataset), job.recipe, priority)
 
     def run(measure: Measure) -> Tried:
         kept = tuple(dataset[n] for n in measure.kept)
@@ -173,6 +175,7 @@ def _mitigate(
             None if priority is None else [priority[n] for n in measure.kept],
             stop,
             measure.extra,
+            held.among(measure.kept),
         )
         return _row(done, measure)
 
@@ -204,15 +207,17 @@ def _run(
     priority: Sequence[float] | None,
     stop: StopRule | None,
     extra: Sequence[Example] = (),
+    held: Held | None = None,
 ) -> Trial:
     recipe = trial.recipe
     with desk.clock.stage("load"):
-        rows = choose_rows(dataset, desk.base, recipe, priority, extra)
+        rows = choose_rows(dataset, desk.base, recipe, priority, extra, held)
     trial = replace(
         trial,
         rows_trained=len(rows.trained),
         rows_held_out=len(rows.held_out),
         sampling=rows.sampling,
+        coverage=rows.coverage,
     )
     interviews = [Interview(desk, context) for context in contexts]
     plan = Plan(

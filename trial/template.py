@@ -71,8 +71,9 @@ class ChatTemplate:
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
         source = str(tokenizer.chat_template)
-        dated = "strftime_now" in source
-        self._options = {"chat_template": _FIXED_DATE + source} if dated else {}
+        self._options: dict[str, Any] = {}
+        if "strftime_now" in source:
+            self._options["chat_template"] = _FIXED_DATE + source
 
     def render(self, turns: Sequence[Mapping[str, Any]], *, prompt: bool) -> str:
         """Render turns, with `prompt` up to where the assistant speaks next.
