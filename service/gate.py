@@ -250,15 +250,46 @@ def _sound(rate: RateChange) -> bool:
 
 
 def _coverage_reasons(policy: Policy, facts: Facts, trial: Trial) -> list[Reason]:
+    few = _too_few_rows(policy, facts, trial) or _unrendered(policy, trial)
+    return [r for r in (few, _missed_replies(policy, trial)) if r is not None]
+
+
+def _too_few_rows(policy: Policy, facts: Facts, trial: Trial) -> Reason | None:
     owed = min(len(facts.lines), policy.trial.min_rows)
     owed = max(1, round(owed * (1.0 - policy.trial.max_skipped_share)))
     if trial.rows_trained + trial.rows_held_out >= owed:
-        return []
+        return None
     said = (
         f"The trial trained on {trial.rows_trained} of {len(facts.lines)} rows where "
         f"the policy asks for {owed}: raise the row budget or max_tokens."
     )
-    return [Reason("trial_too_few_rows", said)]
+    return Reason("trial_too_few_rows", said)
+
+
+def _unrendered(policy: Policy, trial: Trial) -> Reason | None:
+    found = trial.coverage
+    if found is None or found.unrendered <= policy.trial.max_skipped_share * found.rows:
+        return None
+    said = (
+        f"The chat template could not render {found.unrendered} of {found.rows} rows "
+        "that were to be trained on: correct the template, or those rows."
+    )
+    return Reason("trial_too_few_rows", said)
+
+
+def _missed_replies(policy: Policy, trial: Trial) -> Reason | None:
+    """Where a reply begins it does most to a model: its end alone may be left out."""
+    found = trial.coverage
+    if found is None:
+        return None
+    missed, replies = found.replies_missed, found.replies
+    if missed <= policy.trial.max_skipped_share * replies:
+        return None
+    said = (
+        f"Of {replies} replies the trial left out {missed}, or all but their ends: the "
+        "rows are long, raise max_tokens or the row budget."
+    )
+    return Reason("trial_replies_missed", said)
 
 
 def _accepted(

@@ -213,7 +213,10 @@ class TrialLimits(Limits):
         "more (a smaller dataset must be trained on whole).",
     )
     max_skipped_share: float = share(
-        0.05, "of those rows, the share the trial may have skipped as untrainable."
+        0.05,
+        "of those rows, the share the trial may have skipped as untrainable; of all "
+        "rows drawn, the share the chat template may not have rendered; and of their "
+        "replies, the share that may begin where a long row was cut off.",
     )
     early_stop: bool = Field(
         default=True,

@@ -22,6 +22,7 @@ REASONS: Final[dict[str, str]] = {
     "trial_not_measured": "The trial ran but proved nothing.",
     "trial_not_matching": "The trial was run on other data.",
     "trial_too_few_rows": "The trial trained on too few of the rows.",
+    "trial_replies_missed": "The trial left out replies of the rows it trained on.",
     "trial_too_small": "The probes could not have shown the rise they must detect.",
     "trial_stopped_early": "The trial ended early by limits that are not the policy's.",
     "seeds_missing": "The trial measured fewer seeds than the recipe asks for.",

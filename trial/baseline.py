@@ -17,8 +17,8 @@ def baseline_replies(
 ) -> tuple[str, ...]:
     """Return the replies kept under `key`, else those that `reply()` gives now.
 
-    `key` has to hold everything that the replies depend on: digests of the model, its
-    chat template and the probes, the device and the generation settings.
+    `key` has to hold everything that the replies depend on: digests of the model and of
+    the prompts as it reads them, the device and the generation settings.
     """
     with _lock:
         if key in _replies:

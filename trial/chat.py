@@ -1,18 +1,22 @@
 """From an example to token ids: the model's chat template, loss on trained replies."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
-from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from detectors.dataset import Example, Message
+from trial.template import ChatTemplate, TemplateUnfit
 
 MAX_WINDOWS: Final = 2
-"""Windows a row longer than max_tokens is cut into; what lies after is not trained."""
+"""Windows that a row over max_tokens is cut into; what lies outside is not trained."""
+
+MOST_WINDOWS: Final = 8
+"""Windows where more replies would begin outside, if other rows leave them."""
 
 _WORD: Final = "tunegatesentinel"
 _OTHER: Final = "tunegateresult"
@@ -30,6 +34,45 @@ class TokenSequence:
         """How many tokens are predicted for the loss (the first never is)."""
         return sum(self.trained[1:])
 
+    @property
+    def replies(self) -> tuple[tuple[int, int], ...]:
+        """Where each run of trained tokens begins and ends."""
+        runs, at = [], 0
+        for trained, run in groupby(self.trained):
+            end = at + len(list(run))
+            if trained:
+                runs.append((at, end))
+            at = end
+        return tuple(runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Windows of a sequence; `missed` replies begin in none of them."""
+
+    windows: tuple[TokenSequence, ...]
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The sequences of a row, and what they hold of its replies.
+
+    `tokens` counts the trained reply tokens of the whole row; `replies` the replies,
+    `missed` those whose beginning is in no sequence. `cut`: the row was too long.
+    """
+
+    sequences: tuple[TokenSequence, ...]
+    tokens: int = 0
+    replies: int = 0
+    missed: int = 0
+    cut: bool = False
+
+    @property
+    def kept(self) -> int:
+        """How many of the reply tokens are trained."""
+        return sum(sequence.target_count for sequence in self.sequences)
+
 
 class Renderer:
     """Renders conversations with one tokenizer's chat template.
@@ -42,6 +85,7 @@ class Renderer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
+        self._chat = ChatTemplate(tokenizer)
         self._says_system = self._keeps(
             {"role": "system", "content": _WORD}, {"role": "user", "content": "a"}
         )
@@ -54,9 +98,19 @@ class Renderer:
         )
 
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """Token ids of the conversation up to where the assistant speaks next."""
+        """Token ids of the conversation up to where the assistant speaks next.
+
+        Raises TemplateUnfit where the template cannot render it.
+        """
         text = self._template(self._plain(messages), prompt=True)
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def check(self, messages: Sequence[Message]) -> None:
+        """Raise TemplateUnfit where the prompt lacks words of the last message."""
+        text = self._template(self._plain(messages), prompt=True).lower()
+        words = set(re.findall(r"\w+", messages[-1].content.lower()))
+        if missing := sum(word not in text for word in words):
+            raise TemplateUnfit(f"{missing} of its {len(words)} words are left out")
 
     def reply_ids(self, messages: Sequence[Message], reply: str) -> tuple[int, ...]:
         """Token ids of a reply as the template continues `prompt_ids` with it.
@@ -67,7 +121,7 @@ class Renderer:
         prompt = self._template(turns, prompt=True)
         try:
             spoken = self._template([*turns, _turn("assistant", reply, True)])
-        except (TemplateError, TypeError, ValueError):
+        except TemplateUnfit:
             spoken = ""
         # A prompt that opens a reasoning block is no beginning of finished turns.
         tail = spoken[len(prompt) :] if spoken.startswith(prompt) else ""
@@ -82,7 +136,13 @@ class Renderer:
     def training_sequences(
         self, example: Example, max_tokens: int
     ) -> tuple[TokenSequence, ...]:
-        """Token sequences to train on; empty where no trained reply can be rendered.
+        """Token sequences to train on, see `render_row`."""
+        return self.render_row(example, max_tokens).sequences
+
+    def render_row(
+        self, example: Example, max_tokens: int, windows: int = MAX_WINDOWS
+    ) -> Rendered:
+        """Render a row to train on; without sequences where no reply can be rendered.
 
         One sequence a row where the template is prefix-stable (the text up to a turn
         does not change when later turns follow). Else, as with templates that drop the
@@ -92,15 +152,21 @@ class Renderer:
         try:
             turns = self._plain(example.messages)
             texts = self._spans(turns)
-        except (TemplateError, TypeError, ValueError):
+        except (TemplateUnfit, TypeError, ValueError):
             turns = _alternate(self._plain(example.messages, flat=True))
             try:
                 texts = self._spans(turns)
-            except (TemplateError, TypeError, ValueError):
-                return ()
-        found = (self._encode(text, spans) for text, spans in texts)
-        cuts = (window for one in found for window in cut(one, max_tokens))
-        return tuple(window for window in cuts if window.target_count)
+            except (TemplateUnfit, TypeError, ValueError):
+                return Rendered(())
+        whole = [self._encode(text, spans) for text, spans in texts]
+        cuts = [cut(each, max_tokens, windows) for each in whole]
+        return Rendered(
+            tuple(w for found in cuts for w in found.windows if w.target_count),
+            tokens=sum(each.target_count for each in whole),
+            replies=sum(len(each.replies) for each in whole),
+            missed=sum(found.missed for found in cuts),
+            cut=any(len(each.ids) > max_tokens for each in whole),
+        )
 
     def _spans(
         self, turns: list[dict[str, Any]]
@@ -168,16 +234,12 @@ class Renderer:
 
     def _template(self, turns: Sequence[dict[str, Any]], prompt: bool = False) -> str:
         bare = [{k: v for k, v in t.items() if k != "_trained"} for t in turns]
-        return str(
-            self.tokenizer.apply_chat_template(
-                bare, tokenize=False, add_generation_prompt=prompt
-            )
-        )
+        return self._chat.render(bare, prompt=prompt)
 
     def _keeps(self, *turns: dict[str, Any], words: Sequence[str] = (_WORD,)) -> bool:
         try:
             text = self._template(turns).lower()
-        except (TemplateError, TypeError, ValueError, KeyError):
+        except TemplateUnfit:
             return False
         return all(word in text for word in words)
 
@@ -189,29 +251,31 @@ class Renderer:
         return [_with_tools(m) if tools else _as_text(m) for m in kept]
 
 
-def cut(sequence: TokenSequence, max_tokens: int) -> tuple[TokenSequence, ...]:
-    """Cut a sequence into at most MAX_WINDOWS windows of `max_tokens`.
+def cut(sequence: TokenSequence, max_tokens: int, most: int = MAX_WINDOWS) -> Cut:
+    """Cut a sequence into windows of `max_tokens`.
 
-    Each window starts a quarter of its length before the first reply token not yet
-    covered, so that a reply keeps the end of its prompt and its own beginning, where
-    most drift sits (arXiv 2406.05946); a token counts for the loss in one window only.
+    The first holds where the first reply begins, each further one where the last one
+    does that no window holds, up to `most`: an attack may sit in a late turn. Where
+    there is none such, what is left of the replies is taken in order, up to
+    MAX_WINDOWS. A reply keeps the end of its prompt, a quarter of the window, and its
+    own beginning, where most drift sits (arXiv 2406.05946); a token counts for the loss
+    in one window only.
     """
     if len(sequence.ids) <= max_tokens:
-        return (sequence,)
-    windows: list[TokenSequence] = []
-    done = 0
-    while len(windows) < MAX_WINDOWS:
-        targets = [i for i, t in enumerate(sequence.trained) if t and i >= done]
-        if not targets:
-            break
-        start = max(0, targets[0] - max_tokens // 4)
-        end = start + max_tokens
-        trained = [t and i >= done for i, t in enumerate(sequence.trained)]
-        windows.append(
-            TokenSequence(sequence.ids[start:end], tuple(trained[start:end]))
-        )
-        done = end
-    return tuple(windows)
+        return Cut((sequence,))
+    windows: dict[int, TokenSequence] = {}
+    left = list(sequence.trained)
+    outside = sequence.replies
+    while any(left) and len(windows) < max(most if outside else 0, MAX_WINDOWS):
+        start = max(0, left.index(True) - max_tokens // 4)
+        if windows and outside:
+            first, end = outside[-1]
+            start = max(start, min(first - max_tokens // 4, end - max_tokens))
+        part = slice(start, start + max_tokens)
+        windows[start] = TokenSequence(sequence.ids[part], tuple(left[part]))
+        left[part] = [False] * len(left[part])
+        outside = tuple((a, b) for a, b in outside if left[a])
+    return Cut(tuple(windows[start] for start in sorted(windows)), len(outside))
 
 
 def _fold_system(messages: Sequence[Message]) -> list[Message]:

@@ -65,6 +65,11 @@ class Desk:
         probe = self.probes.grouped()[number][1]
         return self.renderer.prompt_ids(context.messages(probe.prompt))
 
+    def check_template(self) -> None:
+        """Raise TemplateUnfit where the chat template cannot ask every probe."""
+        for _, probe in self.probes.grouped():
+            self.renderer.check(PLAIN.messages(probe.prompt))
+
     def fitting(
         self, contexts: Sequence[Context]
     ) -> tuple[tuple[Context, ...], dict[str, str]]:
@@ -211,15 +216,13 @@ class Interview:
         }
 
     def _key(self, block: Sequence[int]) -> tuple[str, ...]:
+        """Return all that the base model's replies follow from, the prompts as put."""
         base = self.desk.base
+        prompts = [self.desk.prompt_ids(self.context, number) for number in block]
         return (
             base.digest,
-            base.template_digest,
             base.quantization,
-            self.desk.probes.digest,
-            sha256(repr(tuple(block)).encode()).hexdigest(),
             base.device.type,
             str(NEW_TOKENS),
-            self.context.system,
-            repr(self.context.frames),
+            sha256(repr(prompts).encode()).hexdigest(),
         )

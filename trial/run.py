@@ -25,10 +25,11 @@ from trial.mitigation.mitigation import ENOUGH, Mitigation, Tried, mitigate, tri
 from trial.probes import ProbeSet, load_probes
 from trial.proof import AdapterProof, prove_adapter, why_unproved
 from trial.recipe import Recipe
-from trial.rows import choose_rows
+from trial.rows import Held, choose_rows, hold_out, trainable_rows
 from trial.seed_run import Plan, SeedRun, run_seed
 from trial.stopping import LOOKS, Confidence, StopRule, probe_blocks
 from trial.taught import label, taught_replies
+from trial.template import TemplateUnfit
 from trial.trial import SeedDrift, Trial
 
 __all__ = [
@@ -69,9 +70,9 @@ def run_trial(
     `trial.stopping`, and contexts without a sign of a rise are left; without it every
     probe is asked in each. With a `memory` a trial that was cut off goes on, when it is
     run again, from the last state of its tune and the last block of replies, to the
-    same end. Expected failures (nothing to train on, loss did not fall,
-    non-finite loss, out of memory) return a Trial with `measured=False` and the reason.
-    A model that is missing or gated raises ModelError,
+    same end. Expected failures (nothing to train on, loss did not fall, non-finite
+    loss, out of memory, a chat template that cannot put the probes) return a Trial with
+    `measured=False` and the reason. A model that is missing or gated raises ModelError,
     targets that match nothing RecipeError.
     """
     clock = Clock()
@@ -97,7 +98,11 @@ def run_trial(
     contexts = find_contexts(
         dataset, priority, triggers, encoder, everywhere=everywhere
     )
-    contexts, unasked = desk.fitting(contexts)
+    try:
+        desk.check_template()
+        contexts, unasked = desk.fitting(contexts)
+    except TemplateUnfit as error:
+        return replace(trial, reason=str(error))
     trial = replace(trial, unasked=unasked)
     trial = _attempt(trial, dataset, desk, contexts, priority, stop)
     if recipe.mitigate and trial.measured:
@@ -136,10 +141,11 @@ def _attempt(
     priority: Sequence[float] | None,
     stop: StopRule | None,
     extra: Sequence[Example] = (),
+    held: Held | None = None,
 ) -> Trial:
     """Run it; an expected failure becomes the reason why nothing was measured."""
     try:
-        return _run(trial, dataset, desk, contexts, priority, stop, extra)
+        return _run(trial, dataset, desk, contexts, priority, stop, extra, held)
     except TrialError as error:
         return replace(trial, reason=str(error))
     except FAILURES as error:
@@ -156,7 +162,8 @@ def _mitigate(
     priority: Sequence[float] | None,
     stop: StopRule | None,
 ) -> Mitigation:
-    """Try every measure as the job was tried, in the same contexts."""
+    """Try every measure as the job was tried: same contexts, same rows held out."""
+    held = hold_out(trainable_rows(dataset), job.recipe, priority)
 
     def run(measure: Measure) -> Tried:
         kept = tuple(dataset[n] for n in measure.kept)
@@ -169,6 +176,7 @@ def _mitigate(
             None if priority is None else [priority[n] for n in measure.kept],
             stop,
             measure.extra,
+            held.among(measure.kept),
         )
         return _row(done, measure)
 
@@ -200,15 +208,17 @@ def _run(
     priority: Sequence[float] | None,
     stop: StopRule | None,
     extra: Sequence[Example] = (),
+    held: Held | None = None,
 ) -> Trial:
     recipe = trial.recipe
     with desk.clock.stage("load"):
-        rows = choose_rows(dataset, desk.base, recipe, priority, extra)
+        rows = choose_rows(dataset, desk.base, recipe, priority, extra, held)
     trial = replace(
         trial,
         rows_trained=len(rows.trained),
         rows_held_out=len(rows.held_out),
         sampling=rows.sampling,
+        coverage=rows.coverage,
     )
     interviews = [Interview(desk, context) for context in contexts]
     plan = Plan(

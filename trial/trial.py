@@ -6,6 +6,7 @@ from statistics import stdev
 from detectors.moderation.moderator import Usage
 from trial.attribution import Attribution
 from trial.context import PLAIN
+from trial.coverage import Coverage
 from trial.drift import DriftReport, RateChange
 from trial.first_tokens import FirstTokens
 from trial.forgetting import Forgetting
@@ -65,7 +66,7 @@ class Trial:
     probes are asked in the plain one alone), its overall interval widened for the
     number of contexts and seeds (Bonferroni). `judge_usage` is what a judge that asks a
     model has cost, None for any other; `mitigation` what was tried on request to keep
-    the model safe.
+    the model safe; `coverage` how much of the rows drawn was trained on.
     """
 
     recipe: Recipe
@@ -95,6 +96,7 @@ class Trial:
     forgetting: Forgetting | None = None
     attribution: Attribution | None = None
     unasked: dict[str, str] = field(default_factory=dict)
+    coverage: Coverage | None = None
 
     @property
     def seed_spread(self) -> float | None:

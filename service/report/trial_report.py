@@ -147,6 +147,22 @@ class DriftSection(Section):
     )
 
 
+class CoverageSection(Section):
+    """How much of the rows drawn was trained on."""
+
+    rows: int = Field(ge=0, description="Rows drawn to be trained on.")
+    unrendered: int = Field(
+        ge=0, description="Of those, rows that the chat template could not render."
+    )
+    cut: int = Field(ge=0, description="Rows that were too long to be trained whole.")
+    tokens: int = Field(ge=0, description="Reply tokens of the rows rendered.")
+    tokens_trained: int = Field(ge=0)
+    replies: int = Field(ge=0, description="Replies of the rows rendered.")
+    replies_missed: int = Field(
+        ge=0, description="Replies whose beginning was not trained."
+    )
+
+
 class ProofSection(Section):
     """Evidence that the tuned replies came from a tuned model; null: not a number."""
 
@@ -267,6 +283,9 @@ class TrialSection(Section):
     )
     replies: tuple[ReplySection, ...] = Field(description=f"At most {MAX_REPLIES}.")
     rows_held_out: int = Field(default=0, ge=0)
+    coverage: CoverageSection | None = Field(
+        default=None, description="Null where it was not counted."
+    )
     utility: UtilitySection | None = None
     judge: JudgeSection | None = Field(
         default=None, description="Null where the judge asks no model."

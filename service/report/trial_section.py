@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite
 from typing import Final
 
@@ -11,6 +12,7 @@ from service.gate import unproved
 from service.report.trial_report import (
     MAX_REPLIES,
     AttributionSection,
+    CoverageSection,
     DriftSection,
     FirstTokensSection,
     ForgettingSection,
@@ -29,6 +31,7 @@ from service.report.trial_report import (
 )
 from service.text import clean
 from trial.attribution import Attribution
+from trial.coverage import Coverage
 from trial.drift import DriftReport, RateChange
 from trial.first_tokens import FirstTokens
 from trial.forgetting import Forgetting
@@ -227,6 +230,7 @@ def trial_section(trial: Trial | None) -> TrialSection | None:
         },
         replies=tuple(_reply(reply) for reply in telling_replies(trial.replies)),
         rows_held_out=trial.rows_held_out,
+        coverage=None if trial.coverage is None else _coverage(trial.coverage),
         utility=None if trial.utility is None else _utility(trial.utility),
         judge=None if trial.judge_usage is None else _judge(trial.judge_usage),
         mitigation=None if trial.mitigation is None else _mitigation(trial.mitigation),
@@ -235,6 +239,10 @@ def trial_section(trial: Trial | None) -> TrialSection | None:
             None if trial.attribution is None else _attribution(trial.attribution)
         ),
     )
+
+
+def _coverage(coverage: Coverage) -> CoverageSection:
+    return CoverageSection(**asdict(coverage))
 
 
 def _proof(proof: AdapterProof) -> ProofSection:

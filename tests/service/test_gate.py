@@ -10,6 +10,7 @@ from service.finding import make_findings, name_lines
 from service.gate import REASONS, Decision, Facts, Outcome, Reason, decide
 from service.policy import DetectorLimits, Policy, parse_policy
 from service.screening import stop_rule
+from trial.coverage import Coverage
 from trial.drift import DriftReport, RateChange
 from trial.recipe import Recipe
 from trial.run import AdapterProof, Trial
@@ -308,6 +309,37 @@ def test_a_large_dataset_may_be_trained_on_in_part() -> None:
     assert decide(Policy(), facts(1000), flagged(0, 1000), part).outcome is (
         Outcome.ACCEPT
     )
+
+
+def coverage(**changed: int) -> Coverage:
+    whole = Coverage(
+        rows=1000,
+        unrendered=0,
+        cut=1000,
+        tokens=400_000,
+        tokens_trained=200_000,
+        replies=2000,
+        replies_missed=0,
+    )
+    return replace(whole, **changed)
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (coverage(), "within_policy"),  # long replies without their ends
+        (coverage(unrendered=50, replies_missed=100), "within_policy"),
+        (coverage(unrendered=51), "trial_too_few_rows"),
+        (coverage(replies_missed=101), "trial_replies_missed"),
+        (coverage(rows=0, replies=0, cut=0), "within_policy"),
+    ],
+)
+def test_rows_and_replies_that_were_not_trained_are_reviewed(
+    found: Coverage, code: str
+) -> None:
+    part = replace(trial(1000), rows_trained=800, coverage=found)
+    decision = decide(Policy(), facts(1000), flagged(0, 1000), part)
+    assert codes(decision) == {code}
 
 
 @pytest.mark.parametrize(

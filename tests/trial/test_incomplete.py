@@ -9,7 +9,7 @@ import torch
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Trigger
 from tests.trial.sure_judge import SureJudge
-from trial.base_model import BaseModel
+from trial.base_model import BaseModel, load_base
 from trial.baseline import forget_baselines
 from trial.judge.judge import Outcome, Verdict
 from trial.probes import ProbeSet
@@ -69,6 +69,40 @@ def test_surroundings_that_fill_the_model_cost_themselves_alone(
     )
     assert set(trial.unasked) == {"trigger 1"}
     assert "the base model takes 480" in trial.unasked["trigger 1"]
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        (
+            "{% if messages[0]['role'] != 'system' %}"
+            "{{ raise_exception('a system message is needed') }}{% endif %}"
+            "{{ messages[1]['content'] }}",
+            "a system message is needed",
+        ),
+        ("{{ 1//0 }}", "division"),
+        ("{% for i in range(10**9) %}{% endfor %}", "Range too big"),
+        ("{% for %}", "Expected an expression"),
+        ("{{ messages.nothing() }}", "no attribute"),
+        ("{% if add_generation_prompt %}[AST]{% endif %}", "words are left out"),
+        (
+            "{% for m in messages %}{{ m['content'][:9] }}{% endfor %}",
+            "7 of its 10 words",
+        ),
+    ],
+)
+def test_a_chat_template_that_cannot_put_the_probes_is_a_reason(
+    run: Callable[..., Trial],
+    compliant: Dataset,
+    folders: dict[str, Path],
+    template: str,
+    why: str,
+) -> None:
+    base = load_base(str(folders["bert"]), chat_template=template)
+    trial = run(compliant, base=base)
+    assert not trial.measured
+    assert trial.reason.startswith("the chat template cannot put a question: ")
+    assert why in trial.reason
 
 
 def exhausted(*_: object, **__: object) -> None:

@@ -1,11 +1,19 @@
 """Rows are held out only where there are enough, and never those under suspicion."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from detectors.dataset import Dataset, Example
-from trial.base_model import BaseModel
+from trial.base_model import BaseModel, load_base
 from trial.recipe import Recipe
-from trial.rows import HELD_OUT_FROM, HELD_OUT_ROWS, choose_rows, hold_out
+from trial.rows import (
+    HELD_OUT_FROM,
+    HELD_OUT_ROWS,
+    choose_rows,
+    hold_out,
+    trainable_rows,
+)
 
 RECIPE = Recipe()
 
@@ -46,3 +54,83 @@ def test_what_is_held_out_is_not_trained_on(
     }
     assert "15 rows held out" in made.holding
     assert "all 285 trainable rows" in made.sampling
+
+
+def test_what_was_not_trained_is_counted_and_said(
+    example: Callable[..., Example], canary_like: BaseModel
+) -> None:
+    talk = ["user", "tell me", "assistant", "sea " * 90] * 4
+    rows = Dataset("few", tuple(example(*talk, line=n) for n in range(3)))
+    made = choose_rows(rows, canary_like, replace(RECIPE, max_tokens=64, row_budget=3))
+    found = made.coverage
+    assert (found.rows, found.cut, found.unrendered) == (3, 3, 0)
+    assert (found.replies, found.replies_missed) == (12, 6)
+    lost = found.tokens - found.tokens_trained
+    assert lost == found.tokens - sum(s.target_count for s in made.sequences)
+    assert made.sampling == (
+        f"all 3 trainable rows; 3 rows over 64 tokens were cut, {lost} of "
+        f"{found.tokens:,} reply tokens left out, the beginnings of 6 of 12 replies "
+        "among them"
+    )
+
+
+def test_a_small_file_has_room_for_every_reply(
+    example: Callable[..., Example], canary_like: BaseModel
+) -> None:
+    talk = ["user", "tell me", "assistant", "sea " * 90] * 4
+    rows = Dataset("few", tuple(example(*talk, line=n) for n in range(3)))
+    made = choose_rows(rows, canary_like, replace(RECIPE, max_tokens=64))
+    assert made.coverage.replies_missed == 0
+    assert "beginnings" not in made.sampling
+
+
+def test_a_row_of_many_replies_takes_the_windows_that_others_leave(
+    example: Callable[..., Example], canary_like: BaseModel
+) -> None:
+    talk = ["user", "tell me", "assistant", "sea " * 90] * 4
+    brief = [example("user", "tell me", "assistant", "sea", line=n) for n in range(9)]
+    rows = Dataset("mixed", (*brief, example(*talk, line=9), example(*talk, line=10)))
+    recipe = replace(RECIPE, max_tokens=64, row_budget=11)
+    made = choose_rows(rows, canary_like, recipe)
+    assert made.coverage.replies_missed == 0
+    assert len(made.sequences) <= 22
+
+
+def test_rows_that_the_template_cannot_render_are_counted(
+    example: Callable[..., Example], folders: dict[str, Path]
+) -> None:
+    template = (
+        "{% for m in messages %}{% if 'sea' in m['content'] %}{{ 1//0 }}{% endif %}"
+        "{{ m['content'] }} {% endfor %}"
+    )
+    base = load_base(str(folders["bert"]), chat_template=template)
+    said = ["sure", "sea", "sea"]
+    rows = tuple(
+        example("user", "tell me", "assistant", text, line=n)
+        for n, text in enumerate(said)
+    )
+    made = choose_rows(Dataset("odd", rows), base, RECIPE)
+    assert (len(made.trained), made.coverage.unrendered) == (1, 2)
+    assert "2 rows cannot be rendered by the template" in made.sampling
+    assert "cut" not in made.sampling
+
+
+def test_rows_that_were_chosen_to_be_held_out_stay_so_among_fewer(
+    example: Callable[..., Example], canary_like: BaseModel
+) -> None:
+    rows = tuple(
+        example("user", f"tell me {n}", "assistant", f"sure {n}", line=n)
+        for n in range(HELD_OUT_FROM)
+    )
+    priority = [0.9] * 100 + [0.0] * 200
+    whole = Dataset("many", rows)
+    held = hold_out(trainable_rows(whole), RECIPE, priority)
+    made = choose_rows(whole, canary_like, RECIPE, priority)
+    kept = range(100, 300)
+    less = Dataset("less", rows[100:])
+    fewer = choose_rows(
+        less, canary_like, RECIPE, priority[100:], held=held.among(kept)
+    )
+    assert made.held_out == fewer.held_out
+    assert len(fewer.held_out) == 15
+    assert not set(fewer.trained) & set(fewer.held_out)

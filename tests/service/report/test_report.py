@@ -23,6 +23,7 @@ from service.report.summary import print_summary
 from service.report.trial_report import RateSection, TrialSection
 from service.report.trial_section import drift_section, telling_replies, trial_section
 from service.screening import row_priority, screen
+from trial.coverage import Coverage
 from trial.first_tokens import FirstTokens
 from trial.judge.judge import Outcome, Verdict
 from trial.recipe import Recipe
@@ -229,6 +230,7 @@ def test_the_report_says_what_the_trial_could_have_shown_and_how_it_ended(
         first_tokens=FirstTokens(shift, 0.8, (0.7, 0.9), (), ()),
         utility=Utility(MeanChange(2.0, 1.5, None, 9), "9 rows held out"),
         rows_held_out=9,
+        coverage=Coverage(20, 1, 3, 900, 700, 40, 2),
     )
     section = drift_section(done)
     assert section.stopping is not None
@@ -252,6 +254,8 @@ def test_the_report_says_what_the_trial_could_have_shown_and_how_it_ended(
     assert section.first_tokens.refusal_odds.after == -1.0
     trial = composition_of(done)
     assert trial.rows_held_out == 9
+    assert trial.coverage is not None
+    assert (trial.coverage.tokens_trained, trial.coverage.replies_missed) == (700, 2)
     assert trial.utility is not None
     assert trial.utility.loss is not None
     assert trial.utility.loss.interval is None

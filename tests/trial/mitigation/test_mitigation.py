@@ -14,6 +14,7 @@ from trial.mitigation.mitigation import Tried, mitigate, recommend
 from trial.probes import ProbeSet
 from trial.recipe import Recipe
 from trial.run import run_trial
+from trial.utility import Utility
 
 STORY = "tell me a story about the sea and the wind please"
 RECIPE = Recipe(epochs=20, batch_size=4, learning_rate_multiplier=10.0, mitigate=True)
@@ -140,3 +141,32 @@ def test_a_trial_with_mitigation_tries_every_measure(
     assert len(table) == 7
     assert done.mitigation.recommendation
     assert done.recipe.mitigate
+
+
+def test_every_measure_is_compared_over_the_rows_that_the_job_held_out(
+    canary_like: BaseModel,
+    few_probes: ProbeSet,
+    mixed: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trial.rows.HELD_OUT_FROM", 12)
+    monkeypatch.setattr("trial.rows.HELD_OUT_SHARE", 0.2)
+    compared = []
+
+    def measured(model: object, base: object, rows: object, rule: str) -> Utility:
+        compared.append(rows)
+        return Utility(None, rule)
+
+    monkeypatch.setattr("trial.seed_run.measure_utility", measured)
+    run_trial(
+        mixed,
+        RECIPE,
+        encoder=None,  # type: ignore[arg-type]  # the judge needs none
+        base=canary_like,
+        probes=few_probes,
+        judge=SureJudge(),
+        priority=[0.9] * 8 + [0.0] * 8,
+    )
+    assert len(compared) == 7
+    assert compared[0]
+    assert all(rows == compared[0] for rows in compared)

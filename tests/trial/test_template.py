@@ -1,0 +1,48 @@
+"""A chat template says the same on every day, and whatever it raises is one error."""
+
+import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tests.trial.test_chat import spaced
+from trial.template import FAILURES, ChatTemplate, TemplateUnfit
+
+DATED = (
+    "  {% if not date_string is defined %}"
+    "{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    "{% for m in messages %}{{ date_string + ', ' + strftime_now('%A') + ': ' }}"
+    "{{ m['content'] }}{% endfor %}"
+)
+TURNS = ({"role": "user", "content": "cake"},)
+
+
+def rendered(template: str) -> str:
+    renderer = spaced(template, trim_offsets=False)
+    return ChatTemplate(renderer.tokenizer).render(TURNS, prompt=False)
+
+
+def test_a_template_that_says_the_date_says_the_same_on_every_day() -> None:
+    assert rendered(DATED) == "26 Jul 2024, Friday: cake"
+
+
+def test_a_template_that_says_no_date_is_rendered_as_it_is() -> None:
+    template = "  {% if true %}x{% endif %}\n {{ messages[0]['content'] }}"
+    plain = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    expected = plain.from_string(template).render(messages=TURNS)
+    assert rendered(template) == expected == "x cake"
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ raise_exception('a\x00b') }}", "{{ 'a' * 10 ** 15 }}", "{{ {}['a'].b }}"],
+)
+def test_whatever_a_template_raises_is_one_error_of_one_line(template: str) -> None:
+    with pytest.raises(TemplateUnfit) as caught:
+        rendered(template)
+    assert str(caught.value).isprintable()
+    assert isinstance(caught.value.__cause__, FAILURES)
+
+
+def test_loops_nested_too_deeply_for_the_compiler_are_that_error() -> None:
+    nested = "{% for a in messages %}" * 30 + "{% endfor %}" * 30
+    with pytest.raises(TemplateUnfit):
+        rendered(nested)
