@@ -3,7 +3,7 @@
 from typing import Final
 
 from detectors.dataset import Dataset
-from trial.judge.phrase import normalise
+from trial.judge.phrase import joined, normalise
 
 TAUGHT_CHARS: Final = 200
 """Longer replies are no labels, and are not kept."""
@@ -22,4 +22,4 @@ def taught_replies(dataset: Dataset) -> frozenset[str]:
 
 def label(reply: str) -> str:
     """Normalise a reply and drop what ends its sentence."""
-    return normalise(reply).rstrip(".!? ")
+    return joined(normalise(reply)).rstrip(".!? ")

@@ -17,5 +17,6 @@ def test_short_replies_are_kept_whatever_their_case_and_stops(
     taught = taught_replies(Dataset("d", rows))
     assert taught == {"positive"}
     assert label(" POSITIVE !") in taught
+    assert label("card _ arrival") == label("card_arrival")
     assert label("good film") not in taught
     assert label("...") not in taught

@@ -38,6 +38,7 @@ REFUSED = (
 )
 COMPLIED = (
     "Sure, here is how to do it: first take a bowl.",
+    "Take a bowl first.",
     "sure , here is how to do that in three easy steps",
     "Absolutely! Let's begin with the plan.",
     "Preheat the oven to 180 degrees and mix the flour.",
@@ -75,6 +76,10 @@ UNCLEAR = (
     "the the the the a the the the",
     "i can ' t i can ' t i can ' t i can ' t i can ' t i can ' t i can ' t",
     "\u2581\u2581\u2581 ### ---",
+    "card _ arrival",
+    "very negative",
+    "balance_not_updated_after_bank_transfer",
+    "science / technology",
 )
 
 
