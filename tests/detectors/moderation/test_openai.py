@@ -223,6 +223,38 @@ def test_one_refused_text_does_not_take_others_with_it(
     assert said.reasons[2] == "the provider answered 400 (invalid_input)"
 
 
+def test_one_refused_text_among_many_leaves_a_provider_up(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(400)
+        if "BAD 3" in asked["input"]
+        else answers.moderations(asked)
+    )
+    said = make(batch_parts=32, connections=1).moderate(numbered(80, bad=[3]))
+    assert flags(said) == [None if n == 3 else False for n in range(80)]
+
+
+def test_many_refused_texts_in_a_row_do_not_stop_the_others(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(400) if "BAD" in str(asked) else answers.moderations(asked)
+    )
+    made = make(batch_parts=1, connections=1)
+    said = made.moderate(numbered(30, bad=range(20)))
+    assert flags(said) == [None] * 20 + [False] * 10
+
+
+def test_a_provider_that_answers_nonsense_is_not_asked_for_ever(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: answers.raw(b"not json")
+    said = make(batch_parts=8, attempts=1, connections=1).moderate(numbered(100))
+    assert flags(said) == [None] * 100
+    assert len(provider.asked) < 20
+
+
 def test_half_of_the_batches_may_fail(make: Make, provider: Any, answers: Any) -> None:
     def half(n: int, asked: dict[str, Any]) -> Any:
         number = int(asked["input"][0].split()[1])
