@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.errors import InputError
-from detectors.moderation.cache import MemoryCache
+from detectors.moderation.cache import FileCache, MemoryCache
 from detectors.moderation.endpoint import Endpoint, Unreadable
 from detectors.moderation.ledger import Budget
 from detectors.moderation.moderator import Moderation, Subject
@@ -110,6 +111,21 @@ def test_a_cache_that_is_empty_at_first_is_shared(provider: Any) -> None:
     for _ in range(2):
         RemoteModerator(OpenAIDialect(), endpoint, cache=cache).moderate([SAFE])
     assert len(provider.asked) == 1
+
+
+def test_two_servers_with_a_model_of_one_name_are_both_asked(
+    provider: Any, tmp_path: Path
+) -> None:
+    other = type(provider)()
+    try:
+        for url in (provider.url, other.url, f"{other.url}/"):
+            cache = FileCache(tmp_path / "verdicts.sqlite")
+            endpoint = Endpoint(url, "omni-moderation-latest")
+            said = RemoteModerator(OpenAIDialect(), endpoint, cache=cache)
+            assert flags(said.moderate([SAFE])) == [False]
+        assert (len(provider.asked), len(other.asked)) == (1, 1)
+    finally:
+        other.close()
 
 
 def test_lone_surrogates_and_controls_can_be_sent(make: Make, provider: Any) -> None:
