@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from detectors.decoding.byteblock import (
+    find_dense_blocks,
     find_number_blocks,
     find_run_blocks,
     find_signed_blocks,
@@ -20,8 +21,10 @@ from detectors.decoding.reading_order import (
     find_backward_words,
     find_line_ends,
 )
+from detectors.decoding.rot47 import find_rot47
 from detectors.decoding.separated import find_numbered, find_separated
 from detectors.decoding.shift import find_shifted
+from detectors.decoding.spelling import find_spelt
 from detectors.decoding.unreadable import find_unreadable, windows_by_text
 
 Find = Callable[[str, Language], list[Hidden]]
@@ -30,7 +33,15 @@ ODD: Final = -3.0
 LONGEST: Final = 400_000
 """Characters of one message that are looked at: more than any model is trained on."""
 _FOREIGN: Final[tuple[Find, ...]] = (find_confusables, find_invisible, find_braille)
-_ORDER: Final[tuple[Find, ...]] = (find_backward_words, find_line_ends, find_acrostic)
+_ALWAYS: Final[tuple[Find, ...]] = (
+    find_backward_words,
+    find_line_ends,
+    find_acrostic,
+    find_signed_blocks,
+    find_dense_blocks,
+    find_rot47,
+    find_spelt,
+)
 
 
 def search(texts: Sequence[str], language: Language) -> list[list[Hidden]]:
@@ -52,7 +63,7 @@ def search(texts: Sequence[str], language: Language) -> list[list[Hidden]]:
 
 def _kinds(text: str, survey: Survey, index: int) -> Iterator[Find]:
     """Yield the kinds of which a text shows a sign that costs next to nothing."""
-    yield from _ORDER
+    yield from _ALWAYS
     digits = survey.digits[index]
     if digits >= 5:
         yield find_leet
@@ -61,8 +72,6 @@ def _kinds(text: str, survey: Survey, index: int) -> Iterator[Find]:
         yield find_number_blocks
     if survey.longest[index] >= 16:
         yield find_run_blocks
-    if "%" in text or "\\u" in text or "&#" in text:
-        yield find_signed_blocks
     if survey.singles[index] >= 12:
         yield find_separated
     if text.count("-") + text.count(".") + text.count("_") >= 12 or "\u00b7" in text:

@@ -1,14 +1,23 @@
 """Every encoding is found where it stands, and what only looks odd is left alone."""
 
+import base64
 import json
 import random
 import string
 import time
+import zlib
 from pathlib import Path
 
 import pytest
 
-from benchmark.sets.encodings import ENCODINGS, fullwidth, in_base64, shifted, verse
+from benchmark.sets.encodings import (
+    ENCODINGS,
+    fullwidth,
+    in_base58,
+    in_base64,
+    shifted,
+    verse,
+)
 from detectors.decoding.hidden import Hidden
 from detectors.decoding.language import Language
 from detectors.decoding.search import search
@@ -106,6 +115,7 @@ def test_a_text_does_not_change_what_its_neighbours_hide(language: Language) -> 
     assert together == [search([text], language)[0] for text in texts]
 
 
+BOMB = base64.b64encode(zlib.compress(b"tea " * 250_000, 9)).decode()
 HOSTILE = {
     "letters": "a" * 200_000,
     "letters and a sign": "a" * 200_000 + "!",
@@ -130,6 +140,17 @@ HOSTILE = {
     "emoji": "🙂" * 100_000,
     "marks": "a" + "\u0301" * 100_000,
     "surrogates": "\ud800 " * 50_000,
+    "equals": "=41 =4" * 33_000,
+    "quoted": "'41', " * 33_000 + "x",
+    "calls": "chr(65)+" * 25_000,
+    "entities": "&#x" * 66_000,
+    "base58": in_base58("a" * 30_000) * 5,
+    "frames": "<~" + "a" * 18 + "<~" * 90_000,
+    "signs": ("!" * 20 + "\n") * 9_500 + "xxxx",
+    "uuencoded lines": ("M" + "A" * 60 + "\n") * 3_200 + "z",
+    "packed": f"{BOMB} " * 140,
+    "rot47 words": ("2" * 57 + "abc ") * 3_300,
+    "radio": "tango echo stop " * 12_500,
 }
 
 
