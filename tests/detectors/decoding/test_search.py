@@ -20,7 +20,7 @@ from benchmark.sets.encodings import (
 )
 from detectors.decoding.hidden import Hidden
 from detectors.decoding.language import Language
-from detectors.decoding.search import search
+from detectors.decoding.search import LONGEST, OVERLAP, search
 
 LETTER = (
     "Dear neighbour, thank you for watering the plants while we were on holiday. "
@@ -113,6 +113,25 @@ def test_a_text_does_not_change_what_its_neighbours_hide(language: Language) -> 
     ]
     together = search(texts, language)
     assert together == [search([text], language)[0] for text in texts]
+
+
+@pytest.mark.parametrize("filler", ["all is well ", "1", "zq"])
+@pytest.mark.parametrize("place", [LONGEST - 9, LONGEST + OVERLAP, 950_000])
+def test_what_stands_far_down_a_long_text_is_found(
+    filler: str, place: int, language: Language
+) -> None:
+    before = (filler * (place // len(filler) + 1))[: place - 1] + " "
+    text = f"{before}{in_base64(LETTER)} {filler * 10}"
+    (one,) = [h for h in found(text, language) if h.kind == "base64"]
+    assert one.text == LETTER
+    assert text[slice(*one.span)] == in_base64(LETTER)
+
+
+def test_a_block_longer_than_a_part_is_found(language: Language) -> None:
+    text = in_base64(LETTER * 2_500)
+    assert len(text) > 2 * LONGEST
+    read = " ".join(h.text for h in found(text, language))
+    assert len(read) >= LONGEST * 3 // 4
 
 
 BOMB = base64.b64encode(zlib.compress(b"tea " * 250_000, 9)).decode()
