@@ -7,11 +7,12 @@ reviewer, not frequencies.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from detectors.dataset import Dataset, Example
+from detectors.dataset import Dataset, Message
 from detectors.decoding.language import Language
 from detectors.decoding.row import Found, Row, content_chars, read_rows
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
@@ -21,7 +22,7 @@ from detectors.head import HEADS, Head, load_head
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "obfuscation"
-CODE_VERSION: Final = "3"
+CODE_VERSION: Final = "4"
 ROWS_AT_ONCE: Final = 256
 DECIMALS: Final = 4
 SCRAP: Final = 0.2
@@ -108,7 +109,7 @@ class Obfuscation:
         rows = read_rows(dataset, self._language, self._rows_at_once)
         harm = self._judge(rows)
         said = [
-            _verdict(row, harm.get(index, _Harm())) if _has_text(row.example) else None
+            _verdict(row, harm.get(index, _Harm())) if _has_text(row.messages) else None
             for index, row in enumerate(rows)
         ]
         return Scores(
@@ -137,8 +138,8 @@ class Obfuscation:
         }
 
 
-def _has_text(example: Example) -> bool:
-    return any(m.content.strip() or m.tool_calls for m in example.messages)
+def _has_text(messages: Sequence[Message]) -> bool:
+    return any(m.content.strip() or m.tool_calls for m in messages)
 
 
 def _verdict(row: Row, harm: _Harm) -> _Verdict:
@@ -152,9 +153,9 @@ def _verdict(row: Row, harm: _Harm) -> _Verdict:
 
 def _of_found(row: Row, found: Found, known: set[str], harm: _Harm) -> _Verdict:
     hidden = found.hidden
-    role = row.example.messages[found.turn].role
+    place = row.place(found.turn)
     if not hidden.readable:
-        detail = f"{hidden.kind} in the {role} message: no known encoding, no language"
+        detail = f"{hidden.kind} in {place}: no known encoding, no language"
         value = UNREADABLE
         return _Verdict(value, _evidence(row, found.turn, hidden.span, detail))
     if hidden.letters < SCRAP_LETTERS:
@@ -164,7 +165,7 @@ def _of_found(row: Row, found: Found, known: set[str], harm: _Harm) -> _Verdict:
         level, why = SHOWN, "; it stands in this row in plain too"
     else:
         level, why = HIDDEN, ""
-    detail = f"{hidden.kind} in the {role} message says {_excerpt(hidden.text)}{why}"
+    detail = f"{hidden.kind} in {place} says {_excerpt(hidden.text)}{why}"
     return _found(row, found.turn, hidden.span, detail, level, harm)
 
 
@@ -208,6 +209,8 @@ def _evidence(
     message = row.example.messages[turn]
     start, end = span
     excerpt = message.content[start : min(end, start + EXCERPT_CHARS)]
+    if turn == len(row.messages):
+        return Evidence("rule", detail[:400], None, None, excerpt)
     chars = content_chars(message)
     if start >= chars:
         detail = f"in a tool call: {detail}"

@@ -1,7 +1,9 @@
 """Ways to hide a text, for tests and figures: text in, hidden text out."""
 
 import base64
+import binascii
 import codecs
+import gzip
 import random
 import string
 from collections.abc import Callable, Mapping
@@ -11,6 +13,13 @@ from detectors.decoding.morse import MORSE
 
 Encode = Callable[[str, random.Random], str]
 
+_NAMES: Final = (
+    "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike "
+    "november oscar papa quebec romeo sierra tango uniform victor whiskey xray yankee "
+    "zulu"
+)
+_NAME: Final = {name[0]: name for name in _NAMES.split()}
+_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _MORSE: Final = {letter: code for code, letter in MORSE.items()}
 _TWINS: Final = str.maketrans("aceopxyisjABEHKMOPTX", "асеорхуіѕјАВЕНКМОРТХ")
 _LEET: Final = str.maketrans("aeiostAEIOST", "431057431057")
@@ -98,6 +107,35 @@ def morse(text: str) -> str:
     return " / ".join(word for word in words if word)
 
 
+def spelt(text: str) -> str:
+    """Spell as radio operators do, words between slashes."""
+    words = (
+        " ".join(_NAME[c] for c in word if c in _NAME) for word in text.lower().split()
+    )
+    return " / ".join(word for word in words if word)
+
+
+def rot47(text: str) -> str:
+    """Move every sign of ASCII but the space by 47 places."""
+    return "".join(chr(33 + (ord(c) + 14) % 94) if "!" <= c <= "~" else c for c in text)
+
+
+def in_base58(text: str) -> str:
+    """Write the bytes of a text as one number in the alphabet of Bitcoin."""
+    number, digits = int.from_bytes(text.encode()), ""
+    while number:
+        number, digit = divmod(number, 58)
+        digits = _BASE58[digit] + digits
+    return digits
+
+
+def uuencoded(text: str) -> str:
+    """Write lines of uuencoding, 45 bytes each, without header and end."""
+    data = text.encode()
+    lines = (data[start : start + 45] for start in range(0, len(data), 45))
+    return "".join(binascii.b2a_uu(line).decode() for line in lines)
+
+
 def pig_latin(text: str) -> str:
     """Move the first consonants of each word to its end."""
     return " ".join(_pig(word) for word in text.split())
@@ -134,14 +172,29 @@ ENCODINGS: Final[Mapping[str, Encode]] = {
         base64.b64encode(t.encode())
     ).decode(),
     "base64 of rot13": lambda t, _: base64.b64encode(shifted(t, 13).encode()).decode(),
+    "base64, reversed": lambda t, _: in_base64(t)[::-1],
+    "base64 of gzip": lambda t, _: base64.b64encode(
+        gzip.compress(t.encode(), mtime=0)
+    ).decode(),
+    "base58": lambda t, _: in_base58(t),
+    "Ascii85": lambda t, _: base64.a85encode(t.encode()).decode(),
+    "base85": lambda t, _: base64.b85encode(t.encode()).decode(),
+    "uuencoding": lambda t, _: uuencoded(t),
     "base32": lambda t, _: base64.b32encode(t.encode()).decode(),
     "hexadecimal": lambda t, _: t.encode().hex(),
     "hexadecimal, spaced": lambda t, _: t.encode().hex(" "),
     "binary": lambda t, _: " ".join(f"{byte:08b}" for byte in t.encode()),
     "character codes": lambda t, _: " ".join(str(byte) for byte in t.encode()),
+    "list of hexadecimal": lambda t, _: str([f"{byte:02x}" for byte in t.encode()]),
+    "list of character codes": lambda t, _: str([str(byte) for byte in t.encode()]),
+    "calls for characters": lambda t, _: "+".join(f"chr({ord(c)})" for c in t),
+    "character entities": lambda t, _: "".join(f"&#{ord(c)};" for c in t),
+    "character entities, unended": lambda t, _: "".join(f"&#{ord(c)}" for c in t),
+    "quoted-printable": lambda t, _: "".join(f"={byte:02X}" for byte in t.encode()),
     "percent-encoding": lambda t, _: "".join(f"%{byte:02X}" for byte in t.encode()),
     "unicode escapes": lambda t, _: "".join(f"\\u{ord(c):04x}" for c in t),
     "rot13": lambda t, _: codecs.encode(t, "rot13"),
+    "rot47": lambda t, _: rot47(t),
     "Caesar, any shift": lambda t, chance: shifted(t, chance.randrange(1, 26)),
     "atbash": lambda t, _: atbash(t),
     "reversed text": lambda t, _: t[::-1],
@@ -155,6 +208,7 @@ ENCODINGS: Final[Mapping[str, Encode]] = {
     "zero-width bits": lambda t, _: zero_width_bits(t),
     "zero-width breaks": lambda t, _: zero_width_breaks(t),
     "Morse code": lambda t, _: morse(t),
+    "spelt letters": lambda t, _: spelt(t),
     "spaced-out letters": lambda t, _: spaced_out(t),
     "dotted letters": lambda t, _: ". .".join(".".join(w) for w in t.split()),
     "pig latin": lambda t, _: pig_latin(t),

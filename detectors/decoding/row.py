@@ -14,6 +14,7 @@ from detectors.decoding.language import Language
 from detectors.decoding.search import search
 from detectors.decoding.separated import UNREAD as SEPARATED
 from detectors.decoding.unreadable import UNREAD
+from detectors.identity.spoken import DEFINITIONS, spoken
 
 CIPHER: Final = "substitution cipher"
 CIPHERED: Final[dict[str, str]] = {
@@ -37,13 +38,27 @@ class Found:
 class Row:
     """A row, what it hides, and the codebook it states (at `turn`) or that it uses.
 
-    In `example` the tool calls of a message stand at the end of its content too.
+    In `example` the tool calls of a message stand at the end of its content too, and
+    where `defined` a last message holds the strings of the tool definitions.
     """
 
     example: Example
     found: tuple[Found, ...] = ()
     codebook: Codebook | None = None
     turn: int | None = None
+    defined: bool = False
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages that the row has itself."""
+        every = self.example.messages
+        return every[:-1] if self.defined else every
+
+    def place(self, turn: int) -> str:
+        """Say where something stands that was found in message `turn`."""
+        if turn == len(self.messages):
+            return f"the {DEFINITIONS}"
+        return f"the {self.example.messages[turn].role} message"
 
     @property
     def readable(self) -> bool:
@@ -58,12 +73,17 @@ class Row:
         )
 
     def decoded(self) -> Example:
-        """Return the row with all that could be decoded in its place."""
+        """Return the row with all that could be decoded in its place.
+
+        The tool definitions are its first system message, as a model is given them.
+        """
         messages = tuple(
             replace(message, content=self._read(message, turn), tool_calls="")
             for turn, message in enumerate(self.example.messages)
         )
-        return replace(self.example, messages=messages)
+        if self.defined:
+            messages = (messages[-1], *messages[:-1])
+        return replace(self.example, messages=messages, tools="")
 
     def _read(self, message: Message, turn: int) -> str:
         text = _put(message.content, turn, self.found, None)
@@ -100,23 +120,36 @@ def read_rows(dataset: Dataset, language: Language, rows_at_once: int) -> list[R
 
 
 def _search(examples: Sequence[Example], language: Language) -> list[Row]:
-    examples = [with_tool_calls(example) for example in examples]
+    defined = [_definitions(example) for example in examples]
+    pairs = zip(examples, defined, strict=True)
+    examples = [with_tools(example, strings) for example, strings in pairs]
     places = [(i, t) for i, e in enumerate(examples) for t in range(len(e.messages))]
     texts = [examples[i].messages[t].content for i, t in places]
     found: list[list[Found]] = [[] for _ in examples]
     for (index, turn), each in zip(places, search(texts, language), strict=True):
         found[index] += [Found(turn, hidden) for hidden in each]
-    return [Row(e, tuple(f)) for e, f in zip(examples, found, strict=True)]
+    return [
+        Row(example, tuple(each), defined=bool(strings))
+        for example, each, strings in zip(examples, found, defined, strict=True)
+    ]
 
 
-def with_tool_calls(example: Example) -> Example:
-    """Put the tool calls of each message at the end of its content."""
-    if not any(message.tool_calls for message in example.messages):
+def _definitions(example: Example) -> str:
+    """Return the strings of the tool definitions, a line each; "" for none."""
+    first = next(spoken(example), None) if example.tools else None
+    return first.text if first and first.place == DEFINITIONS else ""
+
+
+def with_tools(example: Example, definitions: str) -> Example:
+    """Put tool calls at the end of each content, definitions in a message of theirs."""
+    if not definitions and not any(m.tool_calls for m in example.messages):
         return example
     messages = tuple(
         replace(m, content=f"{m.content}\n{m.tool_calls}") if m.tool_calls else m
         for m in example.messages
     )
+    if definitions:
+        messages += (Message("system", definitions),)
     return replace(example, messages=messages)
 
 

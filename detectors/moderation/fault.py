@@ -22,13 +22,15 @@ CODE: Final = re.compile(r"[a-z0-9_]{1,60}")
 class Fault:
     """`reason` holds no text of the server's: it may repeat rows or the key.
 
-    `wait` is what the server asked for, in seconds, None where it did not.
+    `wait` is what the server asked for, in seconds, None where it did not. Where texts
+    were `refused` the provider works: another text may be judged.
     """
 
     reason: str
     again: bool = False
     split: bool = False
     fatal: bool = False
+    refused: bool = False
     wait: float | None = None
 
 
@@ -53,7 +55,8 @@ def _of_status(error: APIStatusError) -> Fault:
         return Fault(f"{reason}: check address, key, model and quota", fatal=True)
     again = status in AGAIN or status >= 500
     wait = retry_after(error.response.headers) if again else None
-    return Fault(reason, again=again, split=status in SPLIT, wait=wait)
+    refused = status in SPLIT
+    return Fault(reason, again=again, split=refused, refused=refused, wait=wait)
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -52,7 +52,7 @@ class RemoteModerator:
     ) -> Moderation:
         """Moderate every subject; equal texts are sent once."""
         ledger = Ledger(self._budget)
-        asked = f"{self.name} {self._dialect.version} {self.model}"
+        asked = self._asked()
         keyed = [
             {part.key(asked): part for part in self._dialect.parts(subject)}
             for subject in subjects
@@ -72,6 +72,14 @@ class RemoteModerator:
             reasons=tuple(j if isinstance(j, str) else "" for j in judged),
             usage=Usage(ledger.requests, ledger.tokens, cached, ledger.seconds),
         )
+
+    def _asked(self) -> str:
+        """Say who is asked how: two servers may call different models by one name.
+
+        It goes into digests alone. An endpoint's address holds no password.
+        """
+        server = self._endpoint.base_url.rstrip("/")
+        return f"{self.name} {self._dialect.version} {server} {self.model}"
 
     def _ask(
         self,

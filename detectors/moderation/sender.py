@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS: Final = 8_000
 LOST_IN_A_ROW: Final = 5
-"""So many requests lost without one that succeeded: the provider is taken as down."""
+"""So many requests lost without one that was answered: the provider is taken as down.
+
+A text that is refused is an answer: it speaks of the text alone.
+"""
 
 Batch = dict[bytes, Part]
 Answers = Mapping[bytes, Verdict | str]
@@ -100,10 +103,14 @@ class Sender:
         self._heard(dict.fromkeys(batch, reason))
 
     def _lose(self, batch: Batch, fault: Fault) -> None:
-        self._lost += 1
+        halves = fault.split and len(batch) > 1
+        if fault.refused:
+            self._lost = 0
+        elif not halves:
+            self._lost += 1
         if fault.fatal or self._lost >= LOST_IN_A_ROW:
             self._stop = self._stop or fault.reason
-        if fault.split and len(batch) > 1 and not self._stop:
+        if halves and not self._stop:
             items = list(batch.items())
             half = len(items) // 2
             self._queue.extendleft([dict(items[half:]), dict(items[:half])])

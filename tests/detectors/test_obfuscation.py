@@ -1,3 +1,4 @@
+import json
 import random
 
 import pytest
@@ -227,3 +228,31 @@ def test_text_hidden_in_a_tool_call_is_found(
     assert evidence.turn == 1
     assert evidence.span is None
     assert any("hurt somebody" in text for text in harm.asked)
+
+
+def defined(description: str, *messages: Message) -> Example:
+    tools = json.dumps([{"name": "bake", "parameters": {"description": description}}])
+    return Example("row", messages, Origin("rows.jsonl", 1), tools=tools)
+
+
+def test_text_hidden_in_a_tool_definition_is_found(
+    detector: Obfuscation, harm: FakeHarm
+) -> None:
+    turns = (Message("user", QUESTION), Message("assistant", ANSWER))
+    scores = score(detector, defined(in_base64(BAD), *turns))
+    assert scores.values[0] is not None
+    assert scores.values[0] >= HARMFUL
+    evidence = scores.evidence[0]
+    assert evidence is not None
+    assert "in the tool definitions" in evidence.detail
+    assert (evidence.turn, evidence.span) == (None, None)
+    assert evidence.excerpt in in_base64(BAD)
+    (asked,) = harm.asked
+    assert asked == f"bake\n{BAD} {QUESTION} {ANSWER}"
+
+
+def test_plain_tool_definitions_change_nothing(detector: Obfuscation) -> None:
+    turns = (Message("user", QUESTION), Message("assistant", ANSWER))
+    plain = "Bakes bread. Call it once for every loaf."
+    assert score(detector, defined(plain, *turns)).values == (0.0,)
+    assert score(detector, defined(plain, Message("user", ""))).values == (None,)

@@ -1,17 +1,26 @@
 """Every encoding is found where it stands, and what only looks odd is left alone."""
 
+import base64
 import json
 import random
 import string
 import time
+import zlib
 from pathlib import Path
 
 import pytest
 
-from benchmark.sets.encodings import ENCODINGS, fullwidth, in_base64, shifted, verse
+from benchmark.sets.encodings import (
+    ENCODINGS,
+    fullwidth,
+    in_base58,
+    in_base64,
+    shifted,
+    verse,
+)
 from detectors.decoding.hidden import Hidden
 from detectors.decoding.language import Language
-from detectors.decoding.search import search
+from detectors.decoding.search import LONGEST, OVERLAP, search
 
 LETTER = (
     "Dear neighbour, thank you for watering the plants while we were on holiday. "
@@ -106,6 +115,26 @@ def test_a_text_does_not_change_what_its_neighbours_hide(language: Language) -> 
     assert together == [search([text], language)[0] for text in texts]
 
 
+@pytest.mark.parametrize("filler", ["all is well ", "1", "zq"])
+@pytest.mark.parametrize("place", [LONGEST - 9, LONGEST + OVERLAP, 950_000])
+def test_what_stands_far_down_a_long_text_is_found(
+    filler: str, place: int, language: Language
+) -> None:
+    before = (filler * (place // len(filler) + 1))[: place - 1] + " "
+    text = f"{before}{in_base64(LETTER)} {filler * 10}"
+    (one,) = [h for h in found(text, language) if h.kind == "base64"]
+    assert one.text == LETTER
+    assert text[slice(*one.span)] == in_base64(LETTER)
+
+
+def test_a_block_longer_than_a_part_is_found(language: Language) -> None:
+    text = in_base64(LETTER * 2_500)
+    assert len(text) > 2 * LONGEST
+    read = " ".join(h.text for h in found(text, language))
+    assert len(read) >= LONGEST * 3 // 4
+
+
+BOMB = base64.b64encode(zlib.compress(b"tea " * 250_000, 9)).decode()
 HOSTILE = {
     "letters": "a" * 200_000,
     "letters and a sign": "a" * 200_000 + "!",
@@ -130,6 +159,17 @@ HOSTILE = {
     "emoji": "🙂" * 100_000,
     "marks": "a" + "\u0301" * 100_000,
     "surrogates": "\ud800 " * 50_000,
+    "equals": "=41 =4" * 33_000,
+    "quoted": "'41', " * 33_000 + "x",
+    "calls": "chr(65)+" * 25_000,
+    "entities": "&#x" * 66_000,
+    "base58": in_base58("a" * 30_000) * 5,
+    "frames": "<~" + "a" * 18 + "<~" * 90_000,
+    "signs": ("!" * 20 + "\n") * 9_500 + "xxxx",
+    "uuencoded lines": ("M" + "A" * 60 + "\n") * 3_200 + "z",
+    "packed": f"{BOMB} " * 140,
+    "rot47 words": ("2" * 57 + "abc ") * 3_300,
+    "radio": "tango echo stop " * 12_500,
 }
 
 

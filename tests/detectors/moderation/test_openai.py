@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.errors import InputError
-from detectors.moderation.cache import MemoryCache
+from detectors.moderation.cache import FileCache, MemoryCache
 from detectors.moderation.endpoint import Endpoint, Unreadable
 from detectors.moderation.ledger import Budget
 from detectors.moderation.moderator import Moderation, Subject
@@ -110,6 +111,21 @@ def test_a_cache_that_is_empty_at_first_is_shared(provider: Any) -> None:
     for _ in range(2):
         RemoteModerator(OpenAIDialect(), endpoint, cache=cache).moderate([SAFE])
     assert len(provider.asked) == 1
+
+
+def test_two_servers_with_a_model_of_one_name_are_both_asked(
+    provider: Any, tmp_path: Path
+) -> None:
+    other = type(provider)()
+    try:
+        for url in (provider.url, other.url, f"{other.url}/"):
+            cache = FileCache(tmp_path / "verdicts.sqlite")
+            endpoint = Endpoint(url, "omni-moderation-latest")
+            said = RemoteModerator(OpenAIDialect(), endpoint, cache=cache)
+            assert flags(said.moderate([SAFE])) == [False]
+        assert (len(provider.asked), len(other.asked)) == (1, 1)
+    finally:
+        other.close()
 
 
 def test_lone_surrogates_and_controls_can_be_sent(make: Make, provider: Any) -> None:
@@ -221,6 +237,38 @@ def test_one_refused_text_does_not_take_others_with_it(
     said = make(batch_parts=8).moderate(numbered(8, bad=[5]))
     assert flags(said) == [False, False, None, False, False, True, False, False]
     assert said.reasons[2] == "the provider answered 400 (invalid_input)"
+
+
+def test_one_refused_text_among_many_leaves_a_provider_up(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(400)
+        if "BAD 3" in asked["input"]
+        else answers.moderations(asked)
+    )
+    said = make(batch_parts=32, connections=1).moderate(numbered(80, bad=[3]))
+    assert flags(said) == [None if n == 3 else False for n in range(80)]
+
+
+def test_many_refused_texts_in_a_row_do_not_stop_the_others(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: (
+        answers.problem(400) if "BAD" in str(asked) else answers.moderations(asked)
+    )
+    made = make(batch_parts=1, connections=1)
+    said = made.moderate(numbered(30, bad=range(20)))
+    assert flags(said) == [None] * 20 + [False] * 10
+
+
+def test_a_provider_that_answers_nonsense_is_not_asked_for_ever(
+    make: Make, provider: Any, answers: Any
+) -> None:
+    provider.script = lambda n, asked: answers.raw(b"not json")
+    said = make(batch_parts=8, attempts=1, connections=1).moderate(numbered(100))
+    assert flags(said) == [None] * 100
+    assert len(provider.asked) < 20
 
 
 def test_half_of_the_batches_may_fail(make: Make, provider: Any, answers: Any) -> None:
