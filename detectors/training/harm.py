@@ -187,7 +187,7 @@ def left_out_figures(found: LeftOut, logits: Array) -> dict[str, Any]:
     source = np.array([row.source for row in found.rows])
     kind = np.array([row.kind for row in found.rows])
     ordinary = logits[(kind == "benign") & (source != COMPOSED_BENIGN)]
-    mixed = (source == "resp_gptfuzz_labeled") & ~found.harmful
+    mixed = np.char.startswith(source, "resp_gptfuzz_labeled") & ~found.harmful
     refused = logits[(kind == "refuse") & ~mixed]
     return {
         name: {

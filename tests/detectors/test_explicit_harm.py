@@ -56,7 +56,7 @@ def test_harm_that_is_complied_with_is_flagged(detector: ExplicitHarm) -> None:
     found = values(detector, *(chat(request, COMPLY) for request in HARMFUL))
     flagged = [value >= detector.suggested_threshold for value in found]
     assert sum(flagged) >= 4, found
-    assert min(found) > 0.5
+    assert min(found) > 0.4
 
 
 def test_harm_that_is_refused_is_not_flagged(detector: ExplicitHarm) -> None:
