@@ -112,13 +112,13 @@ class Store:
         """Return what is accepted, when its turn has come; else drop the uploads.
 
         Where the key `once` came at the same time and was first, `accept` is called
-        again, to find what the other one made.
+        again, to find what the other one made: its rows may have taken the last room.
         """
         try:
             with self._turn:
                 try:
                     return accept()
-                except IntegrityError:
+                except (IntegrityError, QueueFull, TenantFull):
                     if not once:
                         raise
                     return accept()

@@ -104,6 +104,24 @@ def test_the_same_key_at_the_same_time_makes_one_batch(backend: Backend) -> None
     assert again.id != made[0].id
 
 
+def test_a_key_is_looked_for_again_where_its_own_rows_took_the_last_room(
+    backend: Backend,
+) -> None:
+    """A retry may count the rows of the first try just before it sees its key."""
+    calls: list[int] = []
+
+    def accept() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            raise QueueFull
+        return "what the first one made"
+
+    with pytest.raises(QueueFull):
+        backend.store.in_turn(accept, [], "")
+    calls.clear()
+    assert backend.store.in_turn(accept, [], "key") == "what the first one made"
+
+
 def test_batches_over_the_same_datasets_do_not_lock_each_other_out(
     backend: Backend,
 ) -> None:
