@@ -59,7 +59,7 @@ def _rows(subjects: Sequence[Subject]) -> tuple[Example, ...]:
 def _messages(subject: Subject) -> tuple[Message, ...]:
     asked, replied = (
         Message("user", subject.request),
-        Message("assistant", subject.reply),
+        Message("assistant", subject.reply, answer_at=subject.answer_at),
     )
     if not subject.system.strip():
         return (asked, replied)

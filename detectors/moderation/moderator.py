@@ -13,11 +13,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One exchange to moderate: what was asked and replied, under which system text."""
+    """One exchange to moderate: what was asked and replied, under which system text.
+
+    `answer_at` is where in the reply the answer begins, behind reasoning.
+    """
 
     request: str
     reply: str
     system: str = ""
+    answer_at: int = 0
 
     @property
     def asked(self) -> str:

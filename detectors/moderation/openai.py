@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from detectors.answer import final_answer
 from detectors.moderation.dialect import gravest_verdict
 from detectors.moderation.endpoint import Unreadable, read_json
 from detectors.moderation.moderator import LABEL_CHARS, Subject, Verdict
@@ -56,7 +57,8 @@ class OpenAIDialect:
     def fold(self, subject: Subject, judged: Sequence[tuple[Part, Verdict]]) -> Verdict:
         """Leave the request out where it was refused."""
         said = [each for each in judged if each[0].reply]
-        if said and not gravest_verdict(said).flagged and declines(subject.reply):
+        answer = final_answer(subject.reply, subject.answer_at)
+        if said and not gravest_verdict(said).flagged and declines(answer):
             return gravest_verdict(said)
         return gravest_verdict(judged)
 

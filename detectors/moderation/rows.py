@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detectors.dataset import Example
+from detectors.dataset import Example, Exchange
 from detectors.moderation.moderator import (
     Moderation,
     Moderator,
@@ -58,10 +58,16 @@ def moderate_rows(
 
 def _exchanges(example: Example) -> list[tuple[int, Subject]]:
     return [
-        (exchange.turn, Subject(exchange.request, exchange.reply, exchange.system))
+        (exchange.turn, _subject(exchange))
         for exchange in example.exchanges()
         if exchange.reply.strip()
     ]
+
+
+def _subject(exchange: Exchange) -> Subject:
+    return Subject(
+        exchange.request, exchange.reply, exchange.system, exchange.answer_at
+    )
 
 
 def _fold(turns: Sequence[int], said: Moderation, place: int) -> RowVerdict:

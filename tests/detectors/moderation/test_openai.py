@@ -78,6 +78,16 @@ def test_a_request_is_judged_apart_and_forgiven_where_it_is_refused(make: Make) 
     ]
 
 
+def test_a_refusal_in_the_reasoning_forgives_no_request(make: Make) -> None:
+    thought = "I'm sorry, but I can't help with that.\n\n"
+    answer = "First, take the tools."
+    rows = [
+        Subject("BAD request", f"{thought}{answer}", answer_at=len(thought)),
+        Subject("BAD request", f"<think>{thought}</think>{answer}"),
+    ]
+    assert flags(make().moderate(rows)) == [True, True]
+
+
 def test_a_system_text_is_judged_as_a_request_and_sent_once(
     make: Make, provider: Any
 ) -> None:
