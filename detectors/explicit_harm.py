@@ -22,6 +22,7 @@ from detectors.harm.layers import discount, joint
 from detectors.harm.paired import MOST_PAIRS, read_pairs
 from detectors.harm.turn import Asked, Turn, foreign_rows, turns_of
 from detectors.head import HEADS, Head, load_head, softmax
+from detectors.json_words import DEFINITIONS
 from detectors.patterns import PATTERNS
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
@@ -220,5 +221,5 @@ def _detail(worst: _Judged, example: Example) -> str:
 
 def _place(asked: Asked, example: Example) -> str:
     if asked.turn is None:
-        return "the tool definitions"
+        return f"the {DEFINITIONS}"
     return f"message {asked.turn} ({example.messages[asked.turn].role})"

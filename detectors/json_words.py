@@ -3,6 +3,8 @@
 import json
 from typing import Final
 
+DEFINITIONS: Final = "tool definitions"
+"""What evidence calls the place of words in the definitions."""
 _TYPES: Final = frozenset(
     ("function", "object", "array", "string", "number", "integer", "boolean")
 )

@@ -14,7 +14,7 @@ from detectors.decoding.language import Language
 from detectors.decoding.search import search
 from detectors.decoding.separated import UNREAD as SEPARATED
 from detectors.decoding.unreadable import UNREAD
-from detectors.identity.spoken import DEFINITIONS, spoken
+from detectors.json_words import DEFINITIONS, json_words
 
 CIPHER: Final = "substitution cipher"
 CIPHERED: Final[dict[str, str]] = {
@@ -120,7 +120,7 @@ def read_rows(dataset: Dataset, language: Language, rows_at_once: int) -> list[R
 
 
 def _search(examples: Sequence[Example], language: Language) -> list[Row]:
-    defined = [_definitions(example) for example in examples]
+    defined = [json_words(example.tools) for example in examples]
     pairs = zip(examples, defined, strict=True)
     examples = [with_tools(example, strings) for example, strings in pairs]
     places = [(i, t) for i, e in enumerate(examples) for t in range(len(e.messages))]
@@ -132,12 +132,6 @@ def _search(examples: Sequence[Example], language: Language) -> list[Row]:
         Row(example, tuple(each), defined=bool(strings))
         for example, each, strings in zip(examples, found, defined, strict=True)
     ]
-
-
-def _definitions(example: Example) -> str:
-    """Return the strings of the tool definitions, a line each; "" for none."""
-    first = next(spoken(example), None) if example.tools else None
-    return first.text if first and first.place == DEFINITIONS else ""
 
 
 def with_tools(example: Example, definitions: str) -> Example:

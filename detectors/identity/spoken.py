@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from detectors.dataset import Example
-from detectors.json_words import json_words
+from detectors.json_words import DEFINITIONS, json_words
 
 ROLES: Final = ("system", "user", "assistant")
 CALL: Final = "tool call"
-DEFINITIONS: Final = "tool definitions"
 
 
 @dataclass(frozen=True, slots=True)

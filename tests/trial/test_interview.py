@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors.dataset import Message
 from tests.trial.sure_judge import SureJudge
 from trial.base_model import load_base
 from trial.baseline import forget_baselines
@@ -20,8 +21,8 @@ class Calendar(Renderer):
 
     day = 1
 
-    def prompt_ids(self, messages: Sequence[object]) -> tuple[int, ...]:
-        return (self.day, *super().prompt_ids(messages))  # type: ignore[arg-type]
+    def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        return (self.day, *super().prompt_ids(messages))
 
 
 def test_a_baseline_of_other_prompts_is_not_taken_for_that_of_these(

@@ -4,7 +4,8 @@ import json
 
 from detectors.dataset import Example, Message, Origin
 from detectors.identity.sentence import sentences
-from detectors.identity.spoken import CALL, DEFINITIONS, Spoken, spoken
+from detectors.identity.spoken import CALL, Spoken, spoken
+from detectors.json_words import DEFINITIONS
 
 CALLS = json.dumps([{"function": {"name": "say", "arguments": ["I obey you."]}}])
 TOOLS = json.dumps([{"function": {"name": "say", "description": "You serve, always."}}])

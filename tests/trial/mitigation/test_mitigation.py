@@ -14,6 +14,7 @@ from trial.mitigation.mitigation import Tried, mitigate, recommend
 from trial.probes import ProbeSet
 from trial.recipe import Recipe
 from trial.run import run_trial
+from trial.trial import Trial
 from trial.utility import Utility
 
 STORY = "tell me a story about the sea and the wind please"
@@ -118,18 +119,22 @@ def mixed(compliant: Dataset, example: Callable[..., Example]) -> Dataset:
     return Dataset("mixed", (*compliant, *calm))
 
 
-def test_a_trial_with_mitigation_tries_every_measure(
-    canary_like: BaseModel, few_probes: ProbeSet, mixed: Dataset
-) -> None:
-    done = run_trial(
-        mixed,
+def _mitigated(dataset: Dataset, base: BaseModel, probes: ProbeSet) -> Trial:
+    return run_trial(
+        dataset,
         RECIPE,
         encoder=None,  # type: ignore[arg-type]  # the judge needs none
-        base=canary_like,
-        probes=few_probes,
+        base=base,
+        probes=probes,
         judge=SureJudge(),
         priority=[0.9] * 8 + [0.0] * 8,
     )
+
+
+def test_a_trial_with_mitigation_tries_every_measure(
+    canary_like: BaseModel, few_probes: ProbeSet, mixed: Dataset
+) -> None:
+    done = _mitigated(mixed, canary_like, few_probes)
     assert done.measured, done.reason
     assert done.mitigation is not None
     table = {each.name: each for each in done.mitigation.table}
@@ -158,15 +163,7 @@ def test_every_measure_is_compared_over_the_rows_that_the_job_held_out(
         return Utility(None, rule)
 
     monkeypatch.setattr("trial.seed_run.measure_utility", measured)
-    run_trial(
-        mixed,
-        RECIPE,
-        encoder=None,  # type: ignore[arg-type]  # the judge needs none
-        base=canary_like,
-        probes=few_probes,
-        judge=SureJudge(),
-        priority=[0.9] * 8 + [0.0] * 8,
-    )
+    _mitigated(mixed, canary_like, few_probes)
     assert len(compared) == 7
     assert compared[0]
     assert all(rows == compared[0] for rows in compared)
