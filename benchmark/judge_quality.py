@@ -5,7 +5,7 @@
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from benchmark.records.experiment import RunRecord, record
 from detectors.embedding import load_encoder
 from detectors.training.sources import Row, read_index, read_source
 from trial.judge.embedding import EmbeddingJudge
-from trial.judge.judge import Judge, Outcome, Verdict
+from trial.judge.judge import Judge, Outcome
 from trial.judge.phrase import PhraseJudge, normalise
 
 SHORT_WORDS: Final = 24
@@ -80,19 +80,7 @@ def measure(data: Path) -> RunRecord:
     started = time.perf_counter()
     encoder = load_encoder()
     judges: tuple[Judge, ...] = (PhraseJudge(), EmbeddingJudge(encoder))
-    results: dict[str, Any] = {}
-    for task in TASKS:
-        rows = _labelled(task, data)
-        for cut, words in (("whole", 0), ("opening", SHORT_WORDS)):
-            replies = [_opening(r.reply, words) for r, _ in rows]
-            truth = [outcome for _, outcome in rows]
-            for judge in judges:
-                verdicts = judge.judge([r.request for r, _ in rows], replies)
-                found = summarise(truth, verdicts)
-                results.setdefault(task.name, {}).setdefault(cut, {})[judge.name] = (
-                    found
-                )
-                print(f"{task.name:18} {cut:8} {judge.name:10} {_line(found)}")
+    results = tabulate(list(ask(judges, data)))
     names = sorted({name for task in TASKS for name in task.sources})
     return record(
         "judge_quality",
@@ -105,6 +93,52 @@ def measure(data: Path) -> RunRecord:
         seconds=time.perf_counter() - started,
         results=results,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one judge said of the replies of one task, whole or their openings."""
+
+    task: str
+    cut: str
+    judge: str
+    truth: tuple[Outcome, ...]
+    said: tuple[Outcome, ...]
+
+    @property
+    def right(self) -> list[bool]:
+        """Whether each verdict is the label's."""
+        return [t == s for t, s in zip(self.truth, self.said, strict=True)]
+
+
+def ask(judges: Sequence[Judge], data: Path) -> Iterator[Asked]:
+    """Ask every judge about every task, and print what came of it."""
+    for task in TASKS:
+        rows = _labelled(task, data)
+        truth = tuple(outcome for _, outcome in rows)
+        for cut, words in (("whole", 0), ("opening", SHORT_WORDS)):
+            replies = [_opening(r.reply, words) for r, _ in rows]
+            for judge in judges:
+                verdicts = judge.judge([r.request for r, _ in rows], replies)
+                said = tuple(verdict.outcome for verdict in verdicts)
+                found = summarise(truth, said)
+                print(f"{task.name:18} {cut:8} {judge.name:10} {_line(found)}")
+                yield Asked(task.name, cut, judge.name, truth, said)
+
+
+def tabulate(asked: Sequence[Asked]) -> dict[str, Any]:
+    """Figures by task, cut and judge, then the agreement over the rows of all tasks."""
+    results: dict[str, Any] = {}
+    over_all: dict[tuple[str, str], list[bool]] = {}
+    for each in asked:
+        by_cut = results.setdefault(each.task, {}).setdefault(each.cut, {})
+        by_cut[each.judge] = summarise(each.truth, each.said)
+        over_all.setdefault((each.cut, each.judge), []).extend(each.right)
+    for (cut, judge), right in over_all.items():
+        by_cut = results.setdefault("agreement over all", {}).setdefault(cut, {})
+        by_cut[judge] = agreement(right)
+        print(f"{'over all':18} {cut:8} {judge:10} {by_cut[judge]}")
+    return results
 
 
 def _labelled(task: Task, data: Path) -> list[tuple[Row, Outcome]]:
@@ -120,24 +154,35 @@ def _opening(reply: str, words: int) -> str:
     return " ".join(normalise(reply).split(" ")[:words]) if words else reply
 
 
+def agreement(right: Sequence[bool]) -> dict[str, Any]:
+    """Share of verdicts that are the label's, UNCLEAR never; 95% Wilson interval."""
+    hits = sum(right)
+    interval = stats.binomtest(hits, len(right)).proportion_ci(method="wilson")
+    return {
+        "n": len(right),
+        "share": round(hits / len(right), 4),
+        "interval": [round(interval.low, 4), round(interval.high, 4)],
+    }
+
+
 def summarise(
-    truth: Sequence[Outcome], verdicts: Sequence[Verdict]
+    truth: Sequence[Outcome], said: Sequence[Outcome]
 ) -> dict[str, dict[str, Any]]:
     """Count verdicts by true outcome; `right` with its 95% Wilson interval."""
     found: dict[str, dict[str, Any]] = {}
     for outcome in (Outcome.REFUSED, Outcome.COMPLIED):
-        said = [v.outcome for t, v in zip(truth, verdicts, strict=True) if t == outcome]
-        if not said:
+        those = [s for t, s in zip(truth, said, strict=True) if t == outcome]
+        if not those:
             continue
-        right = said.count(outcome)
-        unclear = said.count(Outcome.UNCLEAR)
-        interval = stats.binomtest(right, len(said)).proportion_ci(method="wilson")
+        told = agreement([each == outcome for each in those])
+        unclear = those.count(Outcome.UNCLEAR)
+        wrong = sum(each not in (outcome, Outcome.UNCLEAR) for each in those)
         found[outcome.value] = {
-            "n": len(said),
-            "right": round(right / len(said), 4),
-            "interval": [round(interval.low, 4), round(interval.high, 4)],
-            "unclear": round(unclear / len(said), 4),
-            "wrong": round((len(said) - right - unclear) / len(said), 4),
+            "n": told["n"],
+            "right": told["share"],
+            "interval": told["interval"],
+            "unclear": round(unclear / len(those), 4),
+            "wrong": round(wrong / len(those), 4),
         }
     return found
 
