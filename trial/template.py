@@ -1,6 +1,7 @@
 """The base model's chat template: untrusted code, rendered as on one fixed day."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from jinja2.exceptions import TemplateError
@@ -22,6 +23,7 @@ FAILURES: Final = (
 """What a template may raise: it is a program of whoever wrote the model."""
 
 MAX_WHY_CHARS: Final = 200
+NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 _DATE: Final = {
     "%a": "Fri",
@@ -75,10 +77,17 @@ class ChatTemplate:
         if "strftime_now" in source:
             self._options["chat_template"] = _FIXED_DATE + source
 
-    def render(self, turns: Sequence[Mapping[str, Any]], *, prompt: bool) -> str:
+    def render(
+        self,
+        turns: Sequence[Mapping[str, Any]],
+        *,
+        prompt: bool,
+        options: Mapping[str, Any] = NO_OPTIONS,
+    ) -> str:
         """Render turns, with `prompt` up to where the assistant speaks next.
 
-        Raises TemplateUnfit, whatever the template raises.
+        `options` are variables that the template itself knows. Raises TemplateUnfit,
+        whatever the template raises.
         """
         try:
             return str(
@@ -87,6 +96,7 @@ class ChatTemplate:
                     tokenize=False,
                     add_generation_prompt=prompt,
                     **self._options,
+                    **options,
                 )
             )
         except FAILURES as error:

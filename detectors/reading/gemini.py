@@ -1,5 +1,6 @@
 """Gemini rows: `{systemInstruction?, contents: [{role, parts}], tools?}`."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from detectors.dataset import Message, Role
@@ -50,7 +51,7 @@ def _system(value: object, limits: Limits) -> Messages:
     field = "systemInstruction"
     if isinstance(value, str):
         return (Message("system", value),)
-    content, _, _ = _read_parts(as_object(value, field), field, limits)
+    content = _read_parts(as_object(value, field), field, limits).content
     return (Message("system", content.text, unjudged_parts=content.unjudged),)
 
 
@@ -60,27 +61,58 @@ def _read_turn(value: object, field: str, limits: Limits) -> Message:
     if name not in _ROLES:
         expected = "one of " + ", ".join(_ROLES)
         raise RowFault("wrong_role", f"{field}.role", expected, shown(name))
-    content, calls, responded = _read_parts(turn, field, limits)
-    role: Role = "tool" if responded and name == "user" else _ROLES[name]
-    message = Message(role, content.text, calls, unjudged_parts=content.unjudged)
+    said = _read_parts(turn, field, limits)
+    role: Role = "tool" if said.responded and name == "user" else _ROLES[name]
+    message = Message(
+        role,
+        said.content.text,
+        said.calls,
+        unjudged_parts=said.content.unjudged,
+        answer_at=said.thought if role == "assistant" else 0,
+    )
     check_turn(message, f"{field}.parts")
     return message
 
 
-def _read_parts(turn: Object, field: str, limits: Limits) -> tuple[Content, str, bool]:
-    """Content, canonical function calls, and whether a function responded."""
-    content, calls, responded = Content(), list[object](), False
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Content, canonical function calls, whether a function responded.
+
+    What the model thought stands first in the content, up to `thought`.
+    """
+
+    content: Content
+    calls: str
+    responded: bool
+    thought: int
+
+
+def _read_parts(turn: Object, field: str, limits: Limits) -> _Parts:
+    thought, content = Content(), Content()
+    calls, responded = list[object](), False
     parts = as_list(required(turn, "parts", field), f"{field}.parts")
     for index, item in enumerate(parts):
         place = f"{field}.parts[{index}]"
-        kind, value = _kind(as_object(item, place), place)
+        part = as_object(item, place)
+        kind, value = _kind(part, place)
         if kind == "functionCall":
             calls.append(function_call(value, f"{place}.{kind}", limits))
+            continue
+        said = _read_part(kind, value, f"{place}.{kind}")
+        if _is_thought(part, place):
+            thought += said + Content("\n")
         else:
-            content += _read_part(kind, value, f"{place}.{kind}")
+            content += said
         responded = responded or kind == "functionResponse"
-    said = canonical_json(calls, f"{field}.parts") if calls else ""
-    return content, said, responded
+    called = canonical_json(calls, f"{field}.parts") if calls else ""
+    return _Parts(thought + content, called, responded, len(thought.text))
+
+
+def _is_thought(part: Object, field: str) -> bool:
+    given = part.get("thought", False)
+    if not isinstance(given, bool):
+        raise RowFault("wrong_type", f"{field}.thought", "true or false", shown(given))
+    return given
 
 
 def _kind(part: Object, field: str) -> tuple[str, object]:

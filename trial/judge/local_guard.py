@@ -3,8 +3,6 @@
 import time
 from collections.abc import Sequence
 
-from jinja2.exceptions import TemplateError
-
 from detectors.moderation.endpoint import Unreadable
 from detectors.moderation.guard.family import MAX_ANSWER_CHARS, Family, defuse
 from detectors.moderation.moderator import (
@@ -16,6 +14,7 @@ from detectors.moderation.moderator import (
 )
 from trial.base_model import BaseModel
 from trial.generate import generate_replies
+from trial.template import ChatTemplate, TemplateUnfit
 
 UNRENDERED = "the guard's chat template cannot render the exchange"
 
@@ -30,6 +29,8 @@ class LocalGuard:
     def __init__(self, family: Family, base: BaseModel) -> None:
         self._family = family
         self._base = base
+        self._template = ChatTemplate(base.tokenizer)
+        self._options = dict(family.options.get("chat_template_kwargs", {}))
 
     @property
     def name(self) -> str:
@@ -73,15 +74,11 @@ class LocalGuard:
     def _prompt(self, subject: Subject) -> list[int] | str:
         """Token ids of what the guard is asked, or why it cannot be."""
         turns = self._family.messages(defuse(subject.request), defuse(subject.reply))
-        options = dict(self._family.options.get("chat_template_kwargs", {}))
-        tokenizer = self._base.tokenizer
         try:
-            text = tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True, **options
-            )
-        except (TemplateError, TypeError, ValueError):
+            text = self._template.render(turns, prompt=True, options=self._options)
+        except TemplateUnfit:
             return UNRENDERED
-        ids = list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
+        ids = list(self._base.tokenizer(text, add_special_tokens=False)["input_ids"])
         room = self._base.max_positions - self._family.max_tokens
         if len(ids) > room:
             return f"the exchange has {len(ids)} tokens, the guard takes {room}"

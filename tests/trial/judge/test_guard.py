@@ -104,6 +104,19 @@ def test_a_local_guard_is_asked_by_its_familys_own_prompt(
     assert family.name in said.reasons[0]
 
 
+def test_a_local_guard_is_asked_the_same_on_every_day(
+    make_folder: Callable[..., Path], monkeypatch: Any
+) -> None:
+    base = load_base(str(make_folder("llama")))
+    base.tokenizer.chat_template = (
+        "{{ strftime_now('%Y') }} {% for m in messages %}{{ m.content }}{% endfor %}"
+    )
+    scripted = Scripted(base.tokenizer, "safe")
+    monkeypatch.setattr(local_guard, "generate_replies", scripted)
+    LocalGuard(LLAMA_GUARD, base).moderate([Subject(ASKED, "It is so then.")])
+    assert scripted.asked[0].startswith("2024 ")
+
+
 def test_a_local_guard_judges_by_the_same_parser(
     make_folder: Callable[..., Path], monkeypatch: Any
 ) -> None:
