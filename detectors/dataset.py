@@ -115,7 +115,11 @@ def _plain(message: Message) -> dict[str, object]:
         "tool_calls": message.tool_calls,
         "trained": message.trained,
     }
-    return {**plain, "answer_at": message.answer_at} if message.answer_at else plain
+    if message.answer_at:
+        plain["answer_at"] = message.answer_at
+    if message.unjudged_parts:  # the text of a placeholder can also be written out
+        plain["unjudged_parts"] = list(message.unjudged_parts)
+    return plain
 
 
 @dataclass(frozen=True, slots=True)

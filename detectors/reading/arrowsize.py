@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 import pyarrow as pa
 
+from detectors.reading.bytestream import stat_size
 from detectors.reading.limits import Limits, check_unpacked_size
 
 ARROW_FILE: Final = b"ARROW1"
@@ -25,12 +26,16 @@ _KINDS: Final = {"record batch", "dictionary"}
 def check_unpacked(file: BinaryIO, limits: Limits) -> None:
     """Raise DatasetError where a batch unpacks like a bomb; `file` is left at 0.
 
-    ValueError where the layout cannot be read.
+    ValueError where the layout cannot be read, or the batches are larger than the file.
     """
     file.seek(0)
     try:
         is_file = file.read(len(ARROW_FILE)) == ARROW_FILE
+        left = stat_size(file)
         for message in _blocks(file) if is_file else _stream(file):
+            left -= message.metadata.size + len(message.body)
+            if left < 0:
+                raise ValueError("an Arrow footer that names batches twice")
             if message.type in _KINDS:
                 packed, plain = len(message.body), _unpacked(message)
                 check_unpacked_size("batch", packed, plain, limits)

@@ -19,6 +19,8 @@ _INFLATE_STEP: Final = 256 * 1024
 _ZSTD_STEP: Final = 1024
 """Compressed bytes a step: zstd has no output bound, and 4 bytes can give 128 KiB."""
 _ZSTD_WINDOW: Final = 2**27
+_MAX_MEMBERS: Final = 100_000
+"""gzip members or zstd frames in a file: an empty one takes work and gives nothing."""
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
@@ -106,10 +108,10 @@ ACCEPTED: Final = "JSONL, a JSON array, CSV, Parquet or Arrow, plain or as gzip 
 
 
 def content_blocks(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    """Blocks of the file, decompressed where it is gzip or zstd.
+    """Blocks of the file, none empty, decompressed where it is gzip or zstd.
 
     StreamFault where compressed data ends early or is corrupt; DatasetError where it
-    grows past `max_bytes` or `max_decompression_ratio`.
+    grows past `max_bytes` or `max_decompression_ratio`, or is in too many pieces.
     """
     file.seek(0)
     compression = compression_of(file.read(4))
@@ -123,7 +125,8 @@ def content_blocks(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
     for block in decoder(source):
         produced += len(block)
         _check_growth(produced, source.consumed, limits)
-        yield block
+        if block:
+            yield block
 
 
 class _Source:
@@ -153,8 +156,24 @@ def _check_growth(produced: int, consumed: int, limits: Limits) -> None:
         )
 
 
+class _Members:
+    """Counts the pieces that a compressed file is made of."""
+
+    def __init__(self) -> None:
+        self._begun = 0
+
+    def begin(self) -> None:
+        """Count one more; DatasetError where they are too many."""
+        self._begun += 1
+        if self._begun > _MAX_MEMBERS:
+            raise DatasetError(
+                f"the file is compressed in more than {_MAX_MEMBERS:,} pieces; "
+                "compress it as one"
+            )
+
+
 def _inflated(source: _Source) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(wbits=31)
+    inflater, members = zlib.decompressobj(wbits=31), _Members()
     pending = b""
     try:
         for block in source:
@@ -164,6 +183,7 @@ def _inflated(source: _Source) -> Iterator[bytes]:
                     pending = pending.lstrip(b"\0")  # padding between members is legal
                     if not pending:
                         break
+                    members.begin()
                     inflater = zlib.decompressobj(wbits=31)
                 yield inflater.decompress(pending, _INFLATE_STEP)
                 done = inflater.eof
@@ -180,13 +200,14 @@ def _zstd_decoded(source: _Source) -> Iterator[bytes]:
     new: Callable[[], zstandard.ZstdDecompressionObj] = zstandard.ZstdDecompressor(
         max_window_size=_ZSTD_WINDOW
     ).decompressobj
-    frame = new()
+    frame, members = new(), _Members()
     try:
         for block in source:
             for start in range(0, len(block), _ZSTD_STEP):
                 pending = block[start : start + _ZSTD_STEP]
                 while pending:
                     if frame.eof:
+                        members.begin()
                         frame = new()
                     yield frame.decompress(pending)
                     pending = frame.unused_data if frame.eof else b""

@@ -10,7 +10,7 @@ from detectors.reading.cell import with_json_cells
 from detectors.reading.fault import RowFault, shown
 from detectors.reading.jsontext import too_long
 from detectors.reading.limits import Limits
-from detectors.reading.physical_line import PhysicalLine, physical_lines
+from detectors.reading.physical_line import BlankLines, PhysicalLine, physical_lines
 from detectors.reading.record import Record, broken_off
 
 DELIMITERS: Final = ",;\t|"
@@ -36,12 +36,13 @@ def csv_records(
     lines = physical_lines(blocks, limits.max_row_bytes)
     columns: list[str] = []
     row, begun = _RowInProgress(delimiter, limits.max_row_chars), 0
-    last = 0
+    last, blank = 0, BlankLines(limits)
     for line in lines:
         if line.fault:
             yield broken_off(begun or line.number, line.fault)
             return
         if not begun and not line.cut and _is_blank(line.data, bool(columns)):
+            blank.add()
             continue
         begun, last = begun or line.number, line.number
         row.feed_line(line)
@@ -97,6 +98,7 @@ class _RowInProgress:
         self._quoted = False
         self._cut = False
         self._stray = False
+        self._returned = False
 
     def feed_line(self, line: PhysicalLine) -> None:
         """Take a physical line; one that was cut for its length ends the row."""
@@ -132,6 +134,9 @@ class _RowInProgress:
         if self._stray:
             expected = "a delimiter after a closing quote"
             raise RowFault("bad_quote", "", expected, "other text")
+        if self._returned:  # other readers end the row there
+            expected = "a line feed after a carriage return, or quotes around it"
+            raise RowFault("bare_return", "", expected, "a carriage return")
 
     def _begin_cell(self, text: str, at: int) -> int:
         """Take unquoted cells from `at`; stop inside a quoted one or at the end."""
@@ -141,10 +146,14 @@ class _RowInProgress:
                 return at + 1
             end = text.find(self._delimiter, at)
             if end < 0:
-                self.cells.append(text[at:].removesuffix("\r"))
+                self._take(text[at:].removesuffix("\r"))
                 return len(text)
-            self.cells.append(text[at:end])
+            self._take(text[at:end])
             at = end + 1
+
+    def _take(self, cell: str) -> None:
+        self._returned = self._returned or "\r" in cell
+        self.cells.append(cell)
 
     def _read_quoted(self, text: str, at: int) -> int:
         """Read on to the closing quote; leaves `_quoted` where it is not in `text`."""
@@ -162,7 +171,8 @@ class _RowInProgress:
         self._cell.clear()
         end = text.find(self._delimiter, at)
         between = text[at:] if end < 0 else text[at:end]
-        self._stray = self._stray or between not in ("", "\r")
+        ending = "\r" if end < 0 else ""
+        self._stray = self._stray or between not in ("", ending)
         return len(text) if end < 0 else self._begin_cell(text, end + 1)
 
     def _keep(self, text: str) -> None:

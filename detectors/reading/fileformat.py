@@ -57,13 +57,15 @@ def records(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLine]:
 def _peeked(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Return the first bytes, and all blocks again; a fault waits for its turn."""
     taken: list[bytes] = []
+    size = 0
     fault: StreamFault | None = None
     try:
-        while sum(map(len, taken)) < _HEAD_BYTES:
+        while size < _HEAD_BYTES:
             block = next(blocks, None)
             if block is None:
                 break
             taken.append(block)
+            size += len(block)
     except StreamFault as error:
         fault = error
     rest = _raising(fault) if fault else blocks

@@ -85,8 +85,9 @@ class _Splitter:
                 yield from self._boundary(mark)
             else:
                 self._step_outside(mark)
-        self._keep(block[start:])
-        if self._closed and b"".join(self._parts).strip():
+        if not self._closed:
+            self._keep(block[start:])
+        elif block[start:].strip():
             raise StreamFault("corrupt_file", "data after the end of the JSON array")
 
     def finish(self) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from detectors.errors import DatasetError
 from detectors.reading.bytestream import StreamFault
+from detectors.reading.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,22 @@ def physical_lines(blocks: Iterator[bytes], max_bytes: int) -> Iterator[Physical
         return
     if gathered.size:
         yield gathered.finish()
+
+
+class BlankLines:
+    """Counts the lines between rows: they take time, and no other limit counts them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = limits.max_rows
+        self._seen = 0
+
+    def add(self) -> None:
+        """Count one more; DatasetError where they are more than rows may be."""
+        self._seen += 1
+        if self._seen > self._most:
+            raise DatasetError(
+                f"the file has more than {self._most} blank lines; take them out"
+            )
 
 
 class _Gathering:

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -351,6 +352,36 @@ def test_several_gzip_members_and_zstd_frames_are_one_file(
     assert read(padded).fingerprint == expected
     skippable = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
     assert read(skippable + zstd(one) + zstd(two)).fingerprint == expected
+
+
+@pytest.mark.parametrize("empty", [gzip.compress(b""), b"\x50\x2a\x4d\x18\0\0\0\0"])
+def test_pieces_that_hold_nothing_cost_little_and_are_bounded(
+    empty: bytes, read: Callable[..., Dataset]
+) -> None:
+    last = packed(jsonl(ROWS)) if empty.startswith(b"\x1f") else zstd(jsonl(ROWS))
+    began = time.process_time()
+    assert read(empty * 30_000 + last).fingerprint == read(jsonl(ROWS)).fingerprint
+    assert time.process_time() - began < 5.0  # more than a minute where it is quadratic
+    with pytest.raises(DatasetError, match="100,000 pieces"):
+        read(empty * 100_002 + last)
+
+
+def test_blank_lines_are_bounded_as_rows_are(read: Callable[..., Dataset]) -> None:
+    data = b"\n" * 7 + jsonl(ROWS)
+    assert len(read(data, limits=Limits(max_rows=7))) == len(ROWS)
+    with pytest.raises(DatasetError, match="6 blank lines"):
+        read(data, limits=Limits(max_rows=6))
+
+
+def test_an_image_and_the_text_of_its_placeholder_have_two_fingerprints() -> None:
+    def row(content: object) -> Row:
+        asked = {"role": "user", "content": content}
+        return {"messages": [asked, {"role": "assistant", "content": "A cat."}]}
+
+    image = read_rows([row([{"type": "image_url", "image_url": {}}])], name="rows")
+    words = read_rows([row("[image]")], name="rows")
+    assert image[0].messages[0].content == words[0].messages[0].content
+    assert image.fingerprint != words.fingerprint
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A compressed Arrow table is refused before it unpacks to more than it may."""
 
 import io
+import struct
 from contextlib import suppress
 from typing import Any
 
@@ -97,3 +98,30 @@ def test_the_rows_before_a_break_are_read() -> None:
     found = list(columnar_records(broken, LIMITS))
     assert len(found) == 101
     assert isinstance(found[-1], BadLine)
+
+
+def _repeated(file: io.BytesIO, times: int) -> io.BytesIO:
+    """Let the footer name its only batch so many times."""
+    data = file.getvalue()
+    (size,) = struct.unpack_from("<i", data, len(data) - 10)
+    head, footer = data[: -10 - size], bytearray(data[-10 - size : -10])
+    (root,) = struct.unpack_from("<I", footer)
+    table = root - struct.unpack_from("<i", footer, root)[0]
+    at = root + struct.unpack_from("<H", footer, table + 4 + 2 * 3)[0]
+    vector = at + struct.unpack_from("<I", footer, at)[0]
+    block = bytes(footer[vector + 4 : vector + 28])
+    footer += b"\0" * (-(len(footer) + 4) % 8)
+    struct.pack_into("<I", footer, at, len(footer) - at)
+    footer += struct.pack("<I", times) + block * times
+    footer += b"\0" * (-len(footer) % 8)
+    return io.BytesIO(head + footer + struct.pack("<i", len(footer)) + b"ARROW1")
+
+
+def test_a_footer_that_names_a_batch_again_and_again_is_refused() -> None:
+    file = written(["a" * 100_000], None, pa.ipc.new_file)
+    assert pa.ipc.open_file(_repeated(file, 2)).num_record_batches == 2
+    check_unpacked(_repeated(file, 1), LIMITS)
+    with pytest.raises(ValueError, match="names batches twice"):
+        check_unpacked(_repeated(file, 50), LIMITS)
+    with pytest.raises(DatasetError):
+        list(columnar_records(_repeated(file, 50), Limits()))

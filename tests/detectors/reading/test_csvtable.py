@@ -91,3 +91,25 @@ def test_a_header_cell_may_be_quoted() -> None:
 def test_a_column_that_stands_twice_refuses_the_file() -> None:
     with pytest.raises(DatasetError, match="twice"):
         read(b"a,a\n1,2\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"a\rb,c", b"a,b\rc", b'"a"\r,b', b'"a",b\rc'],
+)
+def test_a_return_alone_is_refused_for_others_end_the_row_there(line: bytes) -> None:
+    found = read(b"prompt,completion\r\na,b\r\n" + line + b"\r\n")
+    assert found[0] == {"prompt": "a", "completion": "b"}
+    assert found[1:] in ([(3, "bare_return")], [(3, "bad_quote")])
+    assert len(list(csv.reader(io.StringIO(line.decode(), newline="")))) > 1
+
+
+def test_a_quoted_return_is_text() -> None:
+    found = read(b'prompt,completion\n"a\rb",c\n')
+    assert found == [{"prompt": "a\rb", "completion": "c"}]
+
+
+def test_blank_lines_are_counted_like_rows() -> None:
+    blocks = iter([b"text\n" + b"\n" * 6 + b"a\n"])
+    with pytest.raises(DatasetError, match="5 blank lines"):
+        list(csv_records(blocks, ",", Limits(max_rows=5)))

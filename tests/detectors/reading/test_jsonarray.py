@@ -76,3 +76,9 @@ def test_depth_beyond_the_limit_costs_no_memory_and_spoils_one_element() -> None
     deep = b"[" * 100_000 + b"]" * 100_000
     rows = list(json_array_records(iter([b"[1," + deep + b",2]"]), Limits()))
     assert [isinstance(row, BadLine) for row in rows] == [False, True, False]
+
+
+def test_no_amount_of_white_space_hides_what_stands_behind_the_array() -> None:
+    data = b"[1]" + b" " * 900 + b"2"
+    found = read(data, 64, Limits(max_row_chars=100))
+    assert found == [1, (2, "corrupt_file")]
