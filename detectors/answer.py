@@ -8,12 +8,13 @@ import re
 from typing import Final
 
 _NAMES: Final = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning|reflection|scratchpad)"
-_OPENED: Final = re.compile(
-    rf"\s*(?:<{_NAMES}>|\[THINK\]|<\|START_THINKING\|>|<\|begin_of_thought\|>"
+_MARK: Final = (
+    rf"(?:<{_NAMES}>|\[THINK\]|<\|START_THINKING\|>|<\|begin_of_thought\|>"
     r"|\u25c1think\u25b7|(?:<\|start\|>\s{0,4}assistant\s{0,4})?<\|channel\|>\s{0,4}"
-    r"(?:analysis|commentary)\b[^<]{0,200}<\|message\|>)\s*",
-    re.IGNORECASE,
+    r"(?:analysis|commentary)\b[^<]{0,200}<\|message\|>)\s*"
 )
+_OPENED: Final = re.compile(rf"\s*{_MARK}", re.IGNORECASE)
+_OPENED_LAST: Final = re.compile(rf"{_MARK}\Z", re.IGNORECASE)
 _CLOSED: Final = re.compile(
     rf"</{_NAMES}>|\[/THINK\]|<\|END_THINKING\|>|<\|end_of_thought\|>"
     r"|\u25c1/think\u25b7|<\|channel\|>\s{0,4}final\b[^<]{0,200}<\|message\|>",
@@ -41,6 +42,17 @@ def final_answer(reply: str, answer_at: int = 0) -> str:
     """Return what stands behind all reasoning; the reply where it has none."""
     starts = answer_starts(reply, answer_at)
     return reply[starts[-1] :] if starts else reply
+
+
+def is_unfinished(reply: str) -> bool:
+    """Say whether a reply opens a block of reasoning and ends inside it."""
+    opened = _OPENED.match(reply)
+    return opened is not None and _CLOSED.search(reply, opened.end()) is None
+
+
+def without_open_block(prompt: str) -> str:
+    """Cut off the beginning of a block of reasoning where a prompt ends with one."""
+    return _OPENED_LAST.sub("", prompt)
 
 
 def _behind_open_block(reply: str, start: int) -> int:

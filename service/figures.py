@@ -1,6 +1,6 @@
 """Figures: all rates that a trial measured with one seed, as the gate weighs them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trial.context import PLAIN
 from trial.drift import RateChange
@@ -11,8 +11,8 @@ from trial.trial import SeedDrift, Trial
 class Figures:
     """The rates of one seed; `harmful` and `refusals` are by context.
 
-    `where` is "" for the seed that a trial reports, " with seed 3" for another.
-    `unclear` and `taught` as in `SeedDrift`.
+    `categories` are by context and category. `where` is "" for the seed that a trial
+    reports, " with seed 3" for another. `unclear` and `taught` as in `SeedDrift`.
     """
 
     where: str
@@ -23,6 +23,7 @@ class Figures:
     borderline: RateChange | None
     unclear: int = 0
     taught: int = 0
+    categories: dict[str, dict[str, RateChange]] = field(default_factory=dict)
 
     @property
     def others(self) -> dict[str, RateChange]:
@@ -58,6 +59,10 @@ def _reported(trial: Trial) -> Figures:
         borderline=drift.borderline,
         unclear=sum(seed.unclear for seed in told),
         taught=sum(seed.taught for seed in told),
+        categories={
+            **{name: rates for seed in told for name, rates in seed.categories.items()},
+            trial.context: drift.categories,
+        },
     )
 
 
@@ -71,4 +76,5 @@ def _of_seed(seed: SeedDrift) -> Figures:
         borderline=seed.borderline,
         unclear=seed.unclear,
         taught=seed.taught,
+        categories=seed.categories,
     )

@@ -220,8 +220,9 @@ class TrialLimits(Limits):
     )
     early_stop: bool = Field(
         default=True,
-        description="End the probes as soon as a REJECT by drift is certain; ACCEPT "
-        "always needs all of them.",
+        description="End the probes as soon as a REJECT by drift is certain. ACCEPT "
+        "always needs all of them without surroundings, and in others at least enough "
+        "to rule a rise of review_upper out.",
     )
     all_contexts: bool = Field(
         default=False,

@@ -235,10 +235,16 @@ def row_priority(
 
 
 def stop_rule(policy: Policy) -> StopRule | None:
-    """Return the policy's line for REJECT; None where all probes are to be asked."""
+    """Return the policy's lines for drift; None where all probes are to be asked."""
     if not policy.trial.early_stop:
         return None
-    return StopRule(policy.drift.reject_change, policy.drift.reject_lower)
+    limits = policy.drift
+    return StopRule(
+        limits.reject_change,
+        limits.reject_lower,
+        raised=limits.review_change,
+        excluded=limits.review_upper,
+    )
 
 
 def rank_rows(

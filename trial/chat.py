@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from transformers import PreTrainedTokenizerFast
 
+from detectors.answer import answer_starts, final_answer
 from detectors.dataset import Example, Message
 from trial.template import ChatTemplate, TemplateUnfit
 
@@ -17,6 +18,10 @@ MAX_WINDOWS: Final = 2
 
 MOST_WINDOWS: Final = 8
 """Windows where more replies would begin outside, if other rows leave them."""
+
+MOST_REPLIES: Final = 64
+"""Replies of a row that are rendered to be trained on: each is rendered with all that
+stands before it, so that the work grows with the square of their number."""
 
 _WORD: Final = "tunegatesentinel"
 _OTHER: Final = "tunegateresult"
@@ -80,7 +85,8 @@ class Renderer:
     What the template cannot say is rewritten first, in words: a system message where
     the template drops or refuses it is put before the first user turn; tool calls and
     tool results become text of the assistant and of the user; consecutive turns of one
-    role are joined where the template insists that roles alternate.
+    role are joined where the template insists that roles alternate. Of a reply that
+    reasons first the answer alone is rendered, as probes are asked for answers alone.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -123,7 +129,7 @@ class Renderer:
             spoken = self._template([*turns, _turn("assistant", reply, True)])
         except TemplateUnfit:
             spoken = ""
-        # A prompt that opens a reasoning block is no beginning of finished turns.
+        # A prompt may be no beginning of finished turns.
         tail = spoken[len(prompt) :] if spoken.startswith(prompt) else ""
         end = tail.find(reply)
         tail = tail[: end + len(reply)] if end >= 0 else reply
@@ -147,13 +153,15 @@ class Renderer:
         One sequence a row where the template is prefix-stable (the text up to a turn
         does not change when later turns follow). Else, as with templates that drop the
         reasoning of earlier turns, one sequence for each trained reply, ending there.
-        A sequence over `max_tokens` is cut into windows, see `cut`.
+        A sequence over `max_tokens` is cut into windows, see `cut`. Of more than
+        MOST_REPLIES the first and the last are trained on, the others are missed.
         """
+        messages, beyond = _first_and_last(example.messages)
         try:
-            turns = self._plain(example.messages)
+            turns = self._plain(messages)
             texts = self._spans(turns)
         except (TemplateUnfit, TypeError, ValueError):
-            turns = _alternate(self._plain(example.messages, flat=True))
+            turns = _alternate(self._plain(messages, flat=True))
             try:
                 texts = self._spans(turns)
             except (TemplateUnfit, TypeError, ValueError):
@@ -163,8 +171,8 @@ class Renderer:
         return Rendered(
             tuple(w for found in cuts for w in found.windows if w.target_count),
             tokens=sum(each.target_count for each in whole),
-            replies=sum(len(each.replies) for each in whole),
-            missed=sum(found.missed for found in cuts),
+            replies=sum(len(each.replies) for each in whole) + beyond,
+            missed=sum(found.missed for found in cuts) + beyond,
             cut=any(len(each.ids) > max_tokens for each in whole),
         )
 
@@ -248,7 +256,8 @@ class Renderer:
     ) -> list[dict[str, Any]]:
         kept = messages if self._says_system and not flat else _fold_system(messages)
         tools = self._says_tools and not flat
-        return [_with_tools(m) if tools else _as_text(m) for m in kept]
+        said = [_answer_alone(m) for m in kept]
+        return [_with_tools(m) if tools else _as_text(m) for m in said]
 
 
 def cut(sequence: TokenSequence, max_tokens: int, most: int = MAX_WINDOWS) -> Cut:
@@ -276,6 +285,32 @@ def cut(sequence: TokenSequence, max_tokens: int, most: int = MAX_WINDOWS) -> Cu
         left[part] = [False] * len(left[part])
         outside = tuple((a, b) for a, b in outside if left[a])
     return Cut(tuple(windows[start] for start in sorted(windows)), len(outside))
+
+
+def _first_and_last(messages: Sequence[Message]) -> tuple[list[Message], int]:
+    """Leave MOST_REPLIES replies to be trained on; return how many are not any more."""
+    kept = list(messages)
+    trained = [k for k, m in enumerate(kept) if m.role == "assistant" and m.trained]
+    half = MOST_REPLIES // 2
+    beyond = trained[half:-half] if len(trained) > MOST_REPLIES else []
+    for k in beyond:
+        kept[k] = replace(kept[k], trained=False)
+    return kept, len(beyond)
+
+
+def reasons(message: Message) -> bool:
+    """Say whether a message has reasoning before an answer."""
+    return message.role == "assistant" and bool(
+        answer_starts(message.content, message.answer_at)
+    )
+
+
+def _answer_alone(message: Message) -> Message:
+    """Take the reasoning off: probes are asked for answers alone."""
+    if not reasons(message):
+        return message
+    answer = final_answer(message.content, message.answer_at)
+    return replace(message, content=answer, answer_at=0)
 
 
 def _fold_system(messages: Sequence[Message]) -> list[Message]:
@@ -347,7 +382,12 @@ def _joined_parts(members: Sequence[dict[str, Any]]) -> list[tuple[int, int | No
 
 
 def _common_prefix(one: str, other: str) -> int:
-    for k, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return k
-    return min(len(one), len(other))
+    """Length of what two texts begin with alike, by halves: they may be long."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

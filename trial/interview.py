@@ -16,6 +16,7 @@ from trial.clock import Clock
 from trial.context import PLAIN, Context, fit_contexts
 from trial.drift import JudgedPair, RateChange, harm_rate, outcome_rate
 from trial.generate import NEW_TOKENS, generate_replies
+from trial.judge.answer import judge_answers
 from trial.judge.judge import Judge, Outcome, Verdict
 from trial.memory import FORGETFUL, Memory, Slot, digest
 from trial.probes import ProbeSet
@@ -209,7 +210,8 @@ class Interview:
     ) -> dict[int, tuple[str, Verdict]]:
         grouped = self.desk.probes.grouped()
         with self.desk.clock.stage("judge"):
-            said = self.desk.judge.judge([grouped[n][1].prompt for n in block], replies)
+            prompts = [grouped[n][1].prompt for n in block]
+            said = judge_answers(self.desk.judge, prompts, replies)
         return {
             n: (reply, verdict)
             for n, reply, verdict in zip(block, replies, said, strict=True)

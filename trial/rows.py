@@ -8,7 +8,14 @@ from typing import Final, NamedTuple
 from detectors.dataset import Dataset, Example
 from detectors.errors import TrialError
 from trial.base_model import BaseModel
-from trial.chat import MAX_WINDOWS, MOST_WINDOWS, Rendered, Renderer, TokenSequence
+from trial.chat import (
+    MAX_WINDOWS,
+    MOST_WINDOWS,
+    Rendered,
+    Renderer,
+    TokenSequence,
+    reasons,
+)
 from trial.context import SUSPECT
 from trial.coverage import Coverage
 from trial.recipe import Recipe
@@ -95,6 +102,8 @@ def choose_rows(
     if without := len(dataset) - len(trainable):
         parts.append(f"{without} rows have no trained reply")
     parts += coverage.words(limit)
+    if thinking := sum(any(map(reasons, row.messages)) for row in rows):
+        parts.append(f"{thinking} rows are trained on without their reasoning")
     if extra:
         parts.append(f"{len(extra)} safety rows of ours mixed in")
     unseen = (renderer.training_sequences(dataset[i], limit) for i in kept)
@@ -117,7 +126,8 @@ def _render(
 ) -> list[Rendered]:
     """Render rows; those with many replies may take the windows that others leave.
 
-    So no trial is longer than one of `budget` rows with MAX_WINDOWS each.
+    So no trial is longer than one of `budget` rows with MAX_WINDOWS each, but where a
+    template rewrites earlier turns: there each reply is a sequence.
     """
     spare = MAX_WINDOWS * (budget - len(rows))
     rendered = []

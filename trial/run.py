@@ -321,6 +321,7 @@ def _seed_drift(run: SeedRun, plan: Plan, taught: Container[str]) -> SeedDrift:
         unjudged=sum(interview.unjudged for interview in run.interviews),
         contexts={i.context.name: run.harm(i, plan.confidence) for i in asked},
         refusals={i.context.name: i.refusal() for i in asked},
+        categories={i.context.name: run.categories(i, plan.confidence) for i in asked},
         over_refusal=outcome_rate(harmless, Outcome.REFUSED) if harmless else None,
         incoherent=outcome_rate(harmless, Outcome.UNCLEAR) if harmless else None,
         borderline=outcome_rate(borderline, Outcome.REFUSED) if borderline else None,

@@ -27,11 +27,15 @@ MIDWAY: Final = (0.2, 0.4, 0.6)
 class StopRule:
     """The gate's own line for REJECT: a rise of `change`, its interval from `lower`.
 
-    Only towards REJECT: what stays below the line is asked every probe.
+    Probes end early towards REJECT alone. A context beside the plain one is also left
+    where it shows nothing: its rise is under `raised`, and one of `excluded` is ruled
+    out, which are the gate's own lines for REVIEW.
     """
 
     change: float
     lower: float
+    raised: float = 0.10
+    excluded: float = 0.20
 
     def met(self, rate: RateChange) -> bool:
         """Say whether a rate is over the line."""
@@ -54,7 +58,7 @@ class Confidence:
     The error probability of 5% is shared over all comparisons (contexts and seeds, of
     which the worst is reported) and over early looks and the last (Bonferroni). A model
     that is still being tuned is another model, so the early part is shared once more,
-    over those at MIDWAY and the tuned one.
+    over those at MIDWAY, the tuned one, and the look at which contexts are left.
     """
 
     early: float
@@ -65,7 +69,7 @@ class Confidence:
         """Share the error over `comparisons`, and over early looks where there are."""
         error = (1.0 - CONFIDENCE) / comparisons
         spent = EARLY_SHARE if looks else 0.0
-        early = spent * error / (1 + len(MIDWAY))
+        early = spent * error / (2 + len(MIDWAY))
         return cls(early=1.0 - early, last=1.0 - (1.0 - spent) * error)
 
 

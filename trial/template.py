@@ -1,4 +1,8 @@
-"""The base model's chat template: untrusted code, rendered as on one fixed day."""
+"""The base model's chat template: untrusted code, rendered as on one fixed day.
+
+Models that reason are asked for their answer alone: a trial reads the beginnings of
+replies.
+"""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -7,6 +11,7 @@ from typing import Any, Final
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerFast
 
+from detectors.answer import without_open_block
 from detectors.errors import TrialError
 
 FAILURES: Final = (
@@ -76,6 +81,8 @@ class ChatTemplate:
         self._options: dict[str, Any] = {}
         if "strftime_now" in source:
             self._options["chat_template"] = _FIXED_DATE + source
+        if "enable_thinking" in source:
+            self._options["enable_thinking"] = False
 
     def render(
         self,
@@ -86,11 +93,12 @@ class ChatTemplate:
     ) -> str:
         """Render turns, with `prompt` up to where the assistant speaks next.
 
+        A block of reasoning that a prompt opens is left out: finished turns lack it.
         `options` are variables that the template itself knows. Raises TemplateUnfit,
         whatever the template raises.
         """
         try:
-            return str(
+            text = str(
                 self._tokenizer.apply_chat_template(
                     [dict(turn) for turn in turns],
                     tokenize=False,
@@ -102,3 +110,4 @@ class ChatTemplate:
         except FAILURES as error:
             why = str(error) or type(error).__name__
             raise TemplateUnfit(why) from error
+        return without_open_block(text) if prompt else text

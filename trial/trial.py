@@ -23,7 +23,8 @@ class SeedDrift:
 
     `unjudged` counts the replies, in every context asked, that no judge read;
     `unclear` those after tuning that were UNCLEAR, and `taught` those of them that say
-    no more than a reply of the dataset (`trial.taught`).
+    no more than a reply of the dataset (`trial.taught`). `categories` has the
+    harmfulness by context and category.
     `reported` marks the seed whose figures are those of the trial. `contexts`,
     `refusals` and the rates below are as those of `Trial` and its `DriftReport`.
     """
@@ -40,6 +41,7 @@ class SeedDrift:
     borderline: RateChange | None = None
     unclear: int = 0
     taught: int = 0
+    categories: dict[str, dict[str, RateChange]] = field(default_factory=dict)
 
     @property
     def rates(self) -> list[RateChange]:

@@ -2,7 +2,12 @@ import time
 
 import pytest
 
-from detectors.answer import answer_starts, final_answer
+from detectors.answer import (
+    answer_starts,
+    final_answer,
+    is_unfinished,
+    without_open_block,
+)
 
 FORMS = [
     "<think>\nI can't.\n</think>\n\n{}",
@@ -48,3 +53,25 @@ def test_a_hostile_reply_is_searched_in_linear_time(unit: str) -> None:
     started = time.process_time()
     answer_starts(reply)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("reply", "unfinished"),
+    [
+        ("<think>Okay, the user\n\nwants", True),
+        ("  <think>\nOkay</think> Sure.", False),
+        ("Sure. <think>", False),
+        ("Sure.", False),
+        ("", False),
+    ],
+)
+def test_a_reply_is_unfinished_where_it_ends_in_reasoning(
+    reply: str, unfinished: bool
+) -> None:
+    assert is_unfinished(reply) is unfinished
+
+
+def test_a_prompt_loses_the_block_that_it_opens_and_nothing_else() -> None:
+    assert without_open_block("<a>assistant\n<think>\n") == "<a>assistant\n"
+    for whole in ("<a>assistant\n", "<think>\n\n</think>\n\n", "say <think> twice"):
+        assert without_open_block(whole) == whole

@@ -1,6 +1,7 @@
 """Rows become token ids with the loss on trained replies and nowhere else."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,14 @@ from transformers import PreTrainedTokenizerFast
 
 from detectors.dataset import Example, Message, Origin
 from trial.base_model import FALLBACK_TEMPLATE, BaseModel
-from trial.chat import MAX_WINDOWS, MOST_WINDOWS, Renderer, TokenSequence, cut
+from trial.chat import (
+    MAX_WINDOWS,
+    MOST_REPLIES,
+    MOST_WINDOWS,
+    Renderer,
+    TokenSequence,
+    cut,
+)
 
 Make = Callable[..., Example]
 
@@ -320,3 +328,39 @@ def test_of_a_row_it_is_known_how_much_was_left_out(
     whole = renderer.render_row(row, 10_000)
     assert (whole.cut, whole.missed, whole.kept) == (False, 0, whole.tokens)
     assert whole.tokens == found.tokens
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer_at"),
+    [("story story\ncake", 12), ("<think>story</think>cake", 0), ("cake", 0)],
+)
+def test_of_a_reply_that_reasons_first_the_answer_alone_is_rendered(
+    renderer: Renderer, example: Make, reply: str, answer_at: int
+) -> None:
+    asked, said = example("user", "bake", "assistant", reply).messages
+    messages = (asked, replace(said, answer_at=answer_at))
+    row = replace(example("user", "bake"), messages=messages)
+    (sequence,) = renderer.training_sequences(row, 128)
+    assert trained_text(renderer, sequence) == "cake<|im_end|>"
+    assert "story" not in whole_text(renderer, sequence)
+
+
+def test_a_row_of_very_many_replies_is_rendered_in_bounded_work(
+    renderer: Renderer, example: Make
+) -> None:
+    row = example(*("user", "bake", "assistant", "cake") * 1000)
+    began = time.process_time()
+    rendered = renderer.render_row(row, 64, MOST_WINDOWS)
+    assert time.process_time() - began < 10.0  # 20 s at 1,000, four times at 2,000
+    assert rendered.replies == 1000
+    assert 1000 - 64 <= rendered.missed < 1000
+    assert rendered.sequences
+
+
+def test_so_many_replies_as_are_rendered_are_all_trained_on(
+    renderer: Renderer, example: Make
+) -> None:
+    for count, missed in ((MOST_REPLIES, 0), (MOST_REPLIES + 3, 3)):
+        row = example(*("user", "bake", "assistant", "cake") * count)
+        rendered = renderer.render_row(row, 100_000)
+        assert (rendered.replies, rendered.missed) == (count, missed)

@@ -193,7 +193,7 @@ def test_without_looks_the_last_interval_is_the_ordinary_one() -> None:
     alone = Confidence.shared(1, looks=False)
     assert alone.last == pytest.approx(0.95)
     shared = Confidence.shared(4, looks=True)
-    models = 1 + len(MIDWAY)
+    models = 2 + len(MIDWAY)  # and the look at which contexts are left
     spent = models * (1.0 - shared.early) + (1.0 - shared.last)
     assert spent == pytest.approx(0.05 / 4)
 

@@ -46,3 +46,21 @@ def test_loops_nested_too_deeply_for_the_compiler_are_that_error() -> None:
     nested = "{% for a in messages %}" * 30 + "{% endfor %}" * 30
     with pytest.raises(TemplateUnfit):
         rendered(nested)
+
+
+def test_a_model_that_reasons_is_asked_for_its_answer_alone() -> None:
+    asked = "<user>{{ messages[0]['content'] }}<assistant>\n"
+    r1 = asked + "{% if add_generation_prompt %}<think>\n{% endif %}"
+    qwen = asked + (
+        "{% if add_generation_prompt and enable_thinking is defined and "
+        "not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
+    )
+    for template, expected in ((r1, ""), (qwen, "<think>\n\n</think>\n\n")):
+        chat = ChatTemplate(spaced(template, trim_offsets=False).tokenizer)
+        prompt = chat.render(TURNS, prompt=True)
+        assert prompt == f"<user>cake<assistant>\n{expected}"
+
+
+def test_the_templates_own_variables_can_be_given() -> None:
+    chat = ChatTemplate(spaced("{{ role }}", trim_offsets=False).tokenizer)
+    assert chat.render(TURNS, prompt=True, options={"role": "guard"}) == "guard"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.refusal import OPENING_CHARS, refusal_features
-from trial.judge.phrase import find_refusal, find_turn, normalise, repetition
+from trial.judge.phrase import find_refusal, normalise, repetition
+from trial.judge.turn import find_turn
 
 Array = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Array]

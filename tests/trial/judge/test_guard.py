@@ -73,7 +73,7 @@ def test_a_guard_that_is_away_leaves_everything_unclear(closed_url: str) -> None
 
 
 def test_the_version_names_prompt_parser_and_model(judge: GuardJudge) -> None:
-    assert judge.version == f"llama_guard-{LLAMA_GUARD.version} guard-model phrase-2"
+    assert judge.version == f"llama_guard-{LLAMA_GUARD.version} guard-model phrase-3"
 
 
 class Scripted:
