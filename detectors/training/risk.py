@@ -20,7 +20,8 @@ from detectors.training.ordinary import UNSEEN, unseen_examples
 from detectors.training.sources import sample
 from detectors.training.write import Fitted
 
-ROWS: Final = 400
+ROWS: Final = 1500
+"""Rows of a source: of fewer, next to none is over the higher steps."""
 SHAPES: Final = (0.2, 2.0)
 """Files differ by an unknown amount: the shape is kept within this. A dozen files with
 a handful of rows over a step look as alike as can be, and so they are not believed."""
@@ -64,14 +65,16 @@ def fit_steps(
 ) -> NDArray[np.float32]:
     """Fit (score, rate, shape) of each step to the scores of several files: (k, 3).
 
-    The rate has half a row added to the count, since none seen is not never.
+    The rate has half a row added to the count, since none seen is not never. Files are
+    taken to be no more alike at a step than at those below it, which more rows reach.
     """
     rows = np.asarray([len(v) for v in values], np.int64)
-    steps = []
+    steps, most = [], SHAPES[1]
     for score in sorted({*STEPS, threshold}):
         counts = np.asarray([int(np.sum(v >= score)) for v in values], np.int64)
         rate = (float(counts.sum()) + 0.5) / (float(rows.sum()) + 1.0)
-        steps.append((score, rate, _shape(counts, rows, rate)))
+        most = min(most, _shape(counts, rows, rate))
+        steps.append((score, rate, most))
     return np.asarray(steps, np.float32)
 
 
