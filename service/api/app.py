@@ -132,6 +132,7 @@ def create_app(
     add_handlers(app)
     app.add_middleware(
         BodyLimit,
+        form_paths=[each.router.prefix for each in (screenings, batches)],
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_json_bytes,
     )

@@ -11,13 +11,12 @@ from detectors.errors import InputError
 from service.api.bodies import BatchIn
 from service.api.context import Context
 from service.api.errors_http import Problem
+from service.api.media_type import MULTIPART, media_type
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
 from service.api.rows import StoredRows
 from service.api.submission import (
-    MULTIPART,
     admit,
     dataset_name,
-    media_type,
     obtain,
     refusals,
     treatment_of,
@@ -36,7 +35,7 @@ Asked = Sequence[tuple[Order, Given]]
 async def submit_batch(request: Request, here: Context, caller: Caller) -> Batch:
     """Queue every dataset of a request, or none of them."""
     once = await admit(request)
-    if media_type(request) == MULTIPART:
+    if media_type(request.headers) == MULTIPART:
         datasets, most = here.backend.store.datasets, most_datasets(here)
         async with upload_form(request, datasets, max_files=most) as form:
             work = partial(_queue_files, here, form, caller, once)

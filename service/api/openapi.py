@@ -208,6 +208,7 @@ UNREADABLE: Final = problem("invalid_json", "The body is not valid JSON.")
 UNKNOWN_TYPE: Final = problem(
     "unsupported_media_type", "Send multipart/form-data or application/json."
 )
+NOT_JSON: Final = problem("unsupported_media_type", "Send application/json.")
 
 GUARDED: Final[dict[int | str, dict[str, Any]]] = {
     401: problem("unauthorized", "Send a key that is good."),

@@ -15,6 +15,7 @@ from pydantic import WithJsonSchema
 from service.api.bodies import DatasetIn, ScreeningIn, TreatmentIn
 from service.api.context import Context
 from service.api.errors_http import Problem
+from service.api.media_type import JSON, MULTIPART, is_json, media_type, unknown_type
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
 from service.api.rows import StoredRows
 from service.caller import Caller
@@ -27,8 +28,6 @@ from service.storage.screening import Order, Screening
 from service.storage.store import KeyReused
 from trial.recipe import Recipe
 
-MULTIPART: Final = "multipart/form-data"
-JSON: Final = "application/json"
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 IdempotencyKey = Annotated[
     Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[!-~]{1,255}$"})]
@@ -41,7 +40,7 @@ IdempotencyKey = Annotated[
 async def submit(request: Request, here: Context, caller: Caller) -> Screening:
     """Queue what the request asks for; a key that was seen gives what it gave then."""
     once = await admit(request)
-    if media_type(request) == MULTIPART:
+    if media_type(request.headers) == MULTIPART:
         async with upload_form(request, here.backend.store.datasets) as form:
             work = partial(_queue_upload, here, form, caller, once)
             return await to_thread.run_sync(work, limiter=here.accepts)
@@ -60,15 +59,9 @@ async def admit(request: Request) -> str:
     415 where the body is of no kind that is read.
     """
     once = idempotency_key(request)
-    if media_type(request) not in (MULTIPART, JSON):
-        said = f"Send {MULTIPART} with a file, or {JSON}."
-        raise Problem(415, "unsupported_media_type", said)
+    if media_type(request.headers) != MULTIPART and not is_json(request.headers):
+        raise unknown_type(MULTIPART, JSON)
     return once
-
-
-def media_type(request: Request) -> str:
-    """Return the media type of the body, without its parameters."""
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)

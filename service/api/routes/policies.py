@@ -17,6 +17,7 @@ from service.api.openapi import (
     GUARDED,
     NOT_FINISHED,
     NOT_FOUND,
+    NOT_JSON,
     POLICY,
     POLICY_ASKED,
     TOO_LARGE,
@@ -36,7 +37,7 @@ router = APIRouter(prefix="/v1/policies", tags=["policies"])
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries on a page.")]
 Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
 NO_POLICY: Final = problem("policy_not_found", "There is no policy of that name.")
-READ: Final = {**GUARDED, 400: UNREADABLE, 408: TOO_SLOW, 413: TOO_LARGE}
+READ: Final = {**GUARDED, 400: UNREADABLE, 408: TOO_SLOW, 413: TOO_LARGE, 415: NOT_JSON}
 
 
 @router.post(
