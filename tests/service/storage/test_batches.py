@@ -161,6 +161,21 @@ def test_a_batch_goes_with_its_last_screening(backend: Backend) -> None:
         assert count(backend, BATCHES) == kept
 
 
+def test_a_batch_that_waits_is_queued_whatever_of_it_is_deleted(
+    backend: Backend,
+) -> None:
+    made = backend.accept_batch("b", asked(backend, b"1", b"2", b"3"), OPEN, "")
+    first, second, _ = backend.batches(OPEN).screenings(made.id)
+    backend.delete(first, OPEN)
+    left = backend.batches(OPEN).find(made.id)
+    assert left is not None
+    assert (left.size, left.status, left.statuses) == (3, "queued", {"queued": 2})
+    backend.store.start(second)
+    begun = backend.batches(OPEN).find(made.id)
+    assert begun is not None
+    assert begun.status == "running"
+
+
 class HeldUp:
     """A queue that holds every acceptance up, inside its transaction."""
 
