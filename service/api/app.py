@@ -99,6 +99,7 @@ def create_app(
                 backend,
                 worker,
                 CapacityLimiter(1),
+                CapacityLimiter(1),
                 CapacityLimiter(ACCEPTS),
                 CapacityLimiter(PARSES),
                 make_budget(settings),

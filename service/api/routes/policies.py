@@ -125,4 +125,4 @@ async def try_policy(request: Request, here: Here, caller: Reviewer) -> Decision
         return DecisionOut(**shown, policy=policy.digest)
 
     async with json_body(request, here, caller, DryRunIn) as asked:
-        return await to_thread.run_sync(act, asked)
+        return await to_thread.run_sync(act, asked, limiter=here.dry_runs)

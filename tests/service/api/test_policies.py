@@ -1,9 +1,16 @@
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jsonschema
 import pytest
 from fastapi.testclient import TestClient
+
+from service.api.context import context_of
+from service.jobs import dry_run
+from service.storage.datasets import Datasets
 
 V1 = "/v1/policies"
 SCREENINGS = "/v1/screenings"
@@ -119,6 +126,53 @@ def test_a_dry_run_says_what_a_policy_would_have_said(
     moderated = ask({"moderation": {"rows": "all", "required": True}})
     assert moderated["outcome"] == "REVIEW"
     assert client.get(done["links"]["report"]).json() == before
+
+
+def test_a_dry_run_reads_no_dataset_but_of_a_screening_that_kept_no_facts(
+    client: TestClient, row: Any, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = screened(client, wait, rows=[row("BAD"), 7, row()])
+    asked = {"screening": done["id"], "policy": LAX}
+    read: list[str] = []
+    real = Datasets.read
+
+    def reading(self: Datasets, digest: str, **how: Any) -> Any:
+        read.append(digest)
+        return real(self, digest, **how)
+
+    monkeypatch.setattr(Datasets, "read", reading)
+    first = client.post(f"{V1}/dry-run", json=asked)
+    assert first.status_code == 200, first.text
+    assert "bad_lines" in [each["code"] for each in first.json()["reasons"]]
+    assert read == []
+    objects = context_of(client.app).backend.store.objects
+    objects.delete(f"screenings/{done['id']}/facts.json")
+    assert client.post(f"{V1}/dry-run", json=asked).json() == first.json()
+    assert len(read) == 1
+
+
+def test_dry_runs_are_done_one_at_a_time(
+    client: TestClient, row: Any, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = screened(client, wait, rows=[row()])
+    asked = {"screening": done["id"], "policy": LAX}
+    inside: list[int] = []
+    most: list[int] = []
+    real = dry_run.decide_again
+
+    def slow(*given: Any) -> Any:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.1)
+        inside.pop()
+        return real(*given)
+
+    monkeypatch.setattr(dry_run, "decide_again", slow)
+    with ThreadPoolExecutor(4) as callers:
+        ask = partial(client.post, f"{V1}/dry-run", json=asked)
+        answers = [each.result() for each in [callers.submit(ask) for _ in range(4)]]
+    assert [each.status_code for each in answers] == [200] * 4
+    assert most == [1] * 4
 
 
 def test_a_dry_run_needs_a_screening_that_is_finished(
