@@ -126,7 +126,7 @@ def choose_policy(
     if found is None:
         said = f"policy: there is none named {given.strip()!r}"
         raise Problem(422, "unknown_policy", said)
-    return found.policy
+    return found.readable()
 
 
 def obtain(here: Context, asked: DatasetIn, caller: Caller) -> Given:

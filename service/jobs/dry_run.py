@@ -23,7 +23,7 @@ def decide_again(store: Store, job: Job, policy: Policy, limits: Limits) -> Deci
     """Let a policy decide over what was found under another; nothing is run again.
 
     FileNotFoundError where the screening is deleted meanwhile, DatasetError where its
-    rows are and have to be read.
+    rows are and have to be read, OtherVersion where what it left cannot be.
     """
     kept = Checkpoints(store.objects, job.screening_id)
     plan = kept.get("plan", Plan)

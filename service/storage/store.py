@@ -187,7 +187,10 @@ class Store:
         return None if row is None else screening_of(row)
 
     def job(self, screening_id: str) -> Job | None:
-        """Return what is to be done; None where the screening is over or deleted."""
+        """Return what is to be done; None where the screening is over or deleted.
+
+        OtherVersion where another version of Tunegate was asked for it.
+        """
         row = self._find(screening_id)
         if row is None or row["status"] in OVER:
             return None

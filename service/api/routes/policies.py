@@ -15,7 +15,7 @@ from service.api.openapi import (
     DECISION,
     DRY_RUN,
     GUARDED,
-    NOT_FINISHED,
+    NO_DRY_RUN,
     NOT_FOUND,
     NOT_JSON,
     POLICY,
@@ -70,7 +70,10 @@ PAGE: Final = {"data": [POLICY], "next_cursor": None}
 def list_policies(
     here: Here, caller: Reader, limit: Limit = 20, cursor: Cursor = ""
 ) -> PolicyPage:
-    """List the newest version of each policy, by name."""
+    """List the newest version of each policy, by name.
+
+    One that another version of Tunegate kept may be listed as not `readable`.
+    """
     found, more = here.backend.policies(caller).page(after=cursor, limit=limit)
     return PolicyPage(data=[PolicyOut.of(each) for each in found], next_cursor=more)
 
@@ -97,7 +100,7 @@ def get_policy(
         **READ,
         200: answer({**DECISION, "policy": "7d" * 32}, "What it would have said."),
         404: NOT_FOUND,
-        409: NOT_FINISHED,
+        409: NO_DRY_RUN,
     },
     openapi_extra=body({"application/json": (DryRunIn.model_json_schema(), DRY_RUN)}),
 )
