@@ -120,7 +120,10 @@ def row_of(screening: Screening, order: Order, given: Given) -> dict[str, Any]:
 
 
 def request_digest(order: Order, given: Given) -> str:
-    """Return the SHA-256 of all that a request asks for; of a link that is its URL."""
+    """Return the SHA-256 of all that a request comes to; of a link that is its URL.
+
+    Earlier versions kept it with an idempotency key: see `Once`.
+    """
     said: dict[str, Any] = {
         "name": order.name,
         "policy": order.policy.digest,
