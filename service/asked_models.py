@@ -12,8 +12,9 @@ class AskedModels(BaseSettings):
 
     moderation_provider: Literal["off", "openai", "guard", "local"] = Field(
         default="off",
-        description="Who moderates the rows that the policy sends out: nobody, an "
-        "OpenAI-compatible moderation endpoint, a guard model, or our own heads.",
+        description="Who moderates the rows that the policy sends out "
+        "(`moderation.rows`; the default policy: none): nobody, an OpenAI-compatible "
+        "moderation endpoint, a guard model, or our own heads.",
     )
     moderation_base_url: str = Field(
         default="", description="OpenAI-compatible endpoint; OpenAI's own if not set."

@@ -130,12 +130,13 @@ def _add_screen(commands: "argparse._SubParsersAction[Parser]") -> None:
     screen.add_argument(
         "--moderation",
         choices=("off", "openai", "guard", "local"),
-        help="provider that moderates rows (default: setting)",
+        help="provider that moderates the rows that --moderate or the policy sends: "
+        "the default policy none (default: setting)",
     )
     screen.add_argument(
         "--moderate",
         choices=("all", "uncertain", "none"),
-        help="rows sent to that provider (default: policy)",
+        help="rows sent to that provider (default: the policy's moderation.rows)",
     )
     screen.add_argument("--format", choices=("text", "json"), default="text")
     screen.add_argument(
@@ -175,6 +176,7 @@ def run_screen(options: argparse.Namespace) -> int:
     desk = Desk(options, settings)
     check_moderator(settings)
     check_judge(settings)
+    desk.warn()
     with ProgressBars(Console(stderr=True)) as bars:
         models = load_models(settings.encoder)
         desk.moderator = load_moderator(settings, models.detectors)
@@ -213,9 +215,16 @@ class Desk:
         for name in ("report", "certificate"):
             path = getattr(options, name)
             _check_path(name, path, several=len(options.files) > 1)
-        if options.certificate and self.signer is None:
-            said = "TUNEGATE_CERTIFICATE_KEY is not set"
-            print(f"tunegate: certificates are not signed: {said}", file=sys.stderr)
+
+    def warn(self) -> None:
+        """Say on standard error what is asked for and will not be done."""
+        from service.moderator import idle_moderation
+
+        if self.options.certificate and self.signer is None:
+            warn("certificates are not signed: TUNEGATE_CERTIFICATE_KEY is not set")
+        idle = idle_moderation(self.settings, self.policy)
+        if idle and self.options.moderate is None:
+            warn(f"{idle}, or say --moderate all")
 
     def screen_file(self, path: Path, models: "Models", bars: "ProgressBars") -> int:
         """Screen one file, print and write its report, return its exit code."""
@@ -373,6 +382,11 @@ def run_settings(options: argparse.Namespace) -> int:
 
     sys.stdout.write(settings_table())
     return 0
+
+
+def warn(message: str) -> None:
+    """Say in one line on standard error what is not as it may seem."""
+    print(f"tunegate: {printable(message, 1_000)}", file=sys.stderr)
 
 
 def fail(message: str) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -14,7 +13,7 @@ from detectors.catalog import load_detectors
 from detectors.embedding import Encoder, load_encoder, supports_bf16
 from detectors.errors import TunegateError
 from service.judge import check_judge
-from service.moderator import check_moderator
+from service.moderator import check_moderator, idle_moderation
 from service.policy import load_policy
 from service.report.composition import package_versions
 from service.settings import Settings
@@ -71,7 +70,7 @@ def examine(settings: Settings) -> Examination:
     if encoders:
         _check_detectors(found, encoders[0])
     found.attempt(f"base model {settings.base_model}", lambda: _base(settings))
-    found.attempt("policy", lambda: _policy(settings.policy))
+    found.attempt("policy", lambda: _policy(settings))
     found.attempt("moderation", lambda: check_moderator(settings))
     found.attempt("judge", lambda: check_judge(settings))
     return found
@@ -108,6 +107,8 @@ def _base(settings: Settings) -> str:
     return f"{base.name} on {base.device}, sha256 {base.digest}"
 
 
-def _policy(path: Path | None) -> str:
-    policy = load_policy(path)
-    return f"{policy.name}, sha256 {policy.digest}"
+def _policy(settings: Settings) -> str:
+    policy = load_policy(settings.policy)
+    named = f"{policy.name}, sha256 {policy.digest}"
+    idle = idle_moderation(settings, policy)
+    return f"{named}; {idle}" if idle else named

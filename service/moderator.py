@@ -18,7 +18,7 @@ from detectors.moderation.moderator import Moderator, Usage
 from detectors.moderation.off import Off
 from detectors.moderation.openai import DEFAULT_MODEL, OpenAIDialect
 from detectors.moderation.remote import RemoteModerator
-from service.policy import default_policy
+from service.policy import Policy, default_policy
 from service.settings import Settings
 
 LOCAL_DETECTOR: Final = "explicit_harm"
@@ -71,6 +71,17 @@ def check_moderator(settings: Settings) -> str:
     key = "with" if asked.api_key else "without"
     where = urlsplit(asked.base_url).netloc
     return " ".join([provider, family, asked.model, "at", where, key, "a key"])
+
+
+def idle_moderation(settings: Settings, policy: Policy) -> str:
+    """Say that a policy sends no rows to the provider there is; "" where it does."""
+    provider = settings.moderation_provider
+    if provider == "off" or policy.moderation.rows != "none":
+        return ""
+    return (
+        f"the provider {provider} moderates no rows, for the policy {policy.name!r} "
+        "sends none: set its moderation.rows to all or uncertain"
+    )
 
 
 def endpoint(settings: Settings) -> Endpoint:

@@ -3,15 +3,15 @@
 A token counts where its provider signed it for this service and it has not run out
 (RFC 7519, RFC 9068). Which tenant it speaks for and what it may do, its claims say. The
 provider's public keys are fetched when a token names one that is not known, and at most
-every `LEAST_SECONDS`, whatever is sent.
+every `LEAST_SECONDS`, whatever is sent and whether or not it answers.
 """
 
 import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import httpx
 
@@ -98,12 +98,15 @@ class Tokens:
         prefix = self._settings.oidc_scope_prefix
         given = names if isinstance(names, list | tuple) else ()
         known = {f"{prefix}{scope}": scope for scope in SCOPES}
-        found = [known[each] for each in cast(Iterable[Any], given) if each in known]
-        return frozenset(found)
+        texts = (each for each in given if isinstance(each, str))
+        return frozenset(known[each] for each in texts if each in known)
 
 
 class ProviderKeys:
-    """The provider's public keys by their id."""
+    """The provider's public keys by their id.
+
+    One thread fetches them; only those wait for it whose key is not known.
+    """
 
     def __init__(
         self,
@@ -117,30 +120,47 @@ class ProviderKeys:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, Any] = {}
-        self._asked_at = -math.inf
+        self._asked_at = self._fetched_at = -math.inf
+        self._down = False
 
     def find(self, kid: object) -> Any | None:
-        """Return a key; without an id the only one there is. None where unknown."""
-        with self._lock:
-            age = self._clock() - self._asked_at
-            missing = self._pick(kid) is None
-            if age > KEEP_SECONDS or (missing and age > LEAST_SECONDS):
-                self._renew()
-            return self._pick(kid)
+        """Return a key; without an id the only one there is. None where unknown.
+
+        IdentityUnavailable where the last fetch failed and no key is known.
+        """
+        missing = self._pick(kid) is None
+        if self._wanted(kid) and self._lock.acquire(blocking=missing):
+            try:  # another thread may have fetched, or tried to, just now
+                if self._wanted(kid) and self._passed(self._asked_at, LEAST_SECONDS):
+                    self._renew()
+            finally:
+                self._lock.release()
+        found = self._pick(kid)
+        if found is None and self._down:
+            raise IdentityUnavailable
+        return found
+
+    def _wanted(self, kid: object) -> bool:
+        old = self._passed(self._fetched_at, KEEP_SECONDS)
+        return old or self._pick(kid) is None
+
+    def _passed(self, at: float, seconds: float) -> bool:
+        return self._clock() - at > seconds
 
     def _pick(self, kid: object) -> Any | None:
-        if kid is None and len(self._known) == 1:
-            return next(iter(self._known.values()))
-        return self._known.get(kid) if isinstance(kid, str) else None
+        known = self._known  # another thread may put others in their place
+        if kid is None and len(known) == 1:
+            return next(iter(known.values()))
+        return known.get(kid) if isinstance(kid, str) else None
 
     def _renew(self) -> None:
         self._asked_at = self._clock()
         try:
             self._known = self._fetch()
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            if not self._known:  # else the old ones stay good
-                self._asked_at = -math.inf
-                raise IdentityUnavailable from error
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+            self._down = not self._known  # else the old ones stay good
+            return
+        self._down, self._fetched_at = False, self._clock()
 
     def _fetch(self) -> dict[str, Any]:
         import jwt

@@ -1,11 +1,14 @@
-"""Verdicts by the digest of what was asked: no text is kept. Bounded."""
+"""Verdicts by the digest of what was asked: no text is kept. Bounded.
+
+What is over its age is never found, and is removed by one of the next verdicts kept.
+"""
 
 import json
 import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -38,32 +41,53 @@ class VerdictCache(Protocol):
 class MemoryCache:
     """In memory; the least recently used go first. Safe to use from several threads."""
 
-    def __init__(self, max_entries: int = MAX_IN_MEMORY) -> None:
+    def __init__(
+        self,
+        max_entries: int = MAX_IN_MEMORY,
+        *,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_entries = max_entries
-        self._kept: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._max_age_seconds = max_age_seconds
+        self._clock = clock
+        self._kept: OrderedDict[bytes, tuple[Verdict, float]] = OrderedDict()
+        self._puts = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Verdict]:
-        """Return those that are known."""
+        """Return those that are known and young enough."""
+        oldest = self._clock() - self._max_age_seconds
+        found: dict[bytes, Verdict] = {}
         with self._lock:
-            found = {key: self._kept[key] for key in keys if key in self._kept}
-            for key in found:
-                self._kept.move_to_end(key)
+            for key in keys:
+                kept = self._kept.get(key)
+                if kept is not None and kept[1] >= oldest:
+                    found[key] = kept[0]
+                    self._kept.move_to_end(key)
         return found
 
     def put(self, verdicts: Mapping[bytes, Verdict]) -> None:
-        """Keep these."""
+        """Keep these; now and then those that are too old go."""
+        now = self._clock()
         with self._lock:
-            self._kept.update(verdicts)
+            self._kept.update({key: (said, now) for key, said in verdicts.items()})
+            self._puts += 1
+            if self._puts % PUTS_BETWEEN_PRUNINGS == 0:
+                self._expire(now - self._max_age_seconds)
             while len(self._kept) > self._max_entries:
                 self._kept.popitem(last=False)
 
+    def _expire(self, oldest: float) -> None:
+        for key in [key for key, (_, saved) in self._kept.items() if saved < oldest]:
+            del self._kept[key]
+
 
 class FileCache:
-    """An SQLite file of digests and verdicts; the oldest go first.
+    """An SQLite file of digests and verdicts; the oldest go first, and all too old.
 
     A file that fails while in use is a miss, not an error. InputError where it cannot
     be opened at all.
@@ -89,6 +113,7 @@ class FileCache:
                     "(key BLOB PRIMARY KEY, verdict TEXT NOT NULL, saved REAL NOT NULL)"
                 )
                 file.execute("CREATE INDEX IF NOT EXISTS by_age ON verdicts (saved)")
+                self._expire(file, time.time())
                 self._prune(file)
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"moderation cache {path}: {error}") from error
@@ -123,17 +148,22 @@ class FileCache:
         return found
 
     def put(self, verdicts: Mapping[bytes, Verdict]) -> None:
-        """Keep these; now and then the oldest beyond the limit go."""
+        """Keep these; those too old go, and now and then the oldest over the limit."""
         now = time.time()
         rows = [(key, _written(verdict), now) for key, verdict in verdicts.items()]
         try:
             with self._open() as file:
                 file.executemany("REPLACE INTO verdicts VALUES (?, ?, ?)", rows)
+                self._expire(file, now)
                 self._puts += 1
                 if self._puts % PUTS_BETWEEN_PRUNINGS == 0:
                     self._prune(file)
         except sqlite3.Error:
             return
+
+    def _expire(self, file: sqlite3.Connection, now: float) -> None:
+        oldest = now - self._max_age_seconds
+        file.execute("DELETE FROM verdicts WHERE saved < ?", (oldest,))
 
     def _prune(self, file: sqlite3.Connection) -> None:
         (count,) = file.execute("SELECT COUNT(*) FROM verdicts").fetchone()

@@ -1,5 +1,6 @@
 """The HTTP app: routes, error answers, body limits, and the worker's life."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
@@ -35,7 +36,7 @@ from service.api.wrong_keys import WrongKeys
 from service.envelope import load_signer
 from service.estimate import Estimates
 from service.jobs.backend import Backend, open_backend
-from service.moderator import check_moderator
+from service.moderator import check_moderator, idle_moderation
 from service.oidc import Tokens
 from service.policy import load_policy
 from service.settings import Settings
@@ -47,6 +48,8 @@ if TYPE_CHECKING:  # they import torch
     from service.jobs.worker import Worker
     from service.models import Models
     from service.screening import TrialRunner
+
+log = logging.getLogger(__name__)
 
 DESCRIPTION = """Screens a proposed fine-tuning dataset and gates the job on measured \
 safety drift. Errors are RFC 9457 problem+json with a stable `code`."""
@@ -74,6 +77,9 @@ def create_app(
     load_seal(settings.encryption_keys.get_secret_value())
     load_signer(settings.certificate_key.get_secret_value())
     check_moderator(settings)
+    idle = idle_moderation(settings, policy)
+    if idle:
+        log.warning("%s, or send a policy that does", idle)
     if runner is None and _works(settings):
         from service.judge import check_judge
 
@@ -92,6 +98,7 @@ def create_app(
                 policy,
                 backend,
                 worker,
+                CapacityLimiter(1),
                 CapacityLimiter(1),
                 CapacityLimiter(ACCEPTS),
                 CapacityLimiter(PARSES),
@@ -132,6 +139,7 @@ def create_app(
     add_handlers(app)
     app.add_middleware(
         BodyLimit,
+        form_paths=[each.router.prefix for each in (screenings, batches)],
         upload_bytes=settings.max_upload_bytes,
         other_bytes=settings.max_json_bytes,
     )

@@ -1,8 +1,12 @@
 """Body limit: a request body over its limit is refused while it arrives."""
 
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors_http import Problem
+from service.api.media_type import MULTIPART, media_type
 
 FORM_OVERHEAD_BYTES = 1024 * 1024
 """What a multipart form may add to its file: boundaries and the other fields."""
@@ -11,11 +15,20 @@ FORM_OVERHEAD_BYTES = 1024 * 1024
 class BodyLimit:
     """ASGI middleware: counts body bytes, and answers 413 past the limit.
 
-    Multipart uploads have their own limit: they are stored as they arrive.
+    Forms have their own limit on the paths that take them, which store them as they
+    arrive.
     """
 
-    def __init__(self, app: ASGIApp, *, upload_bytes: int, other_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        form_paths: Collection[str],
+        upload_bytes: int,
+        other_bytes: int,
+    ) -> None:
         self._app = app
+        self._form_paths = frozenset(form_paths)
         self._upload_bytes = upload_bytes + FORM_OVERHEAD_BYTES
         self._other_bytes = other_bytes
 
@@ -24,15 +37,14 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
-        limit = self._upload_bytes if multipart else self._other_bytes
-        announced = headers.get(b"content-length", b"")
+        headers = Headers(scope=scope)
+        limit = self._limit(scope, headers)
+        announced = headers.get("content-length", "")
         received = 0
 
         async def counted() -> Message:
             nonlocal received
-            if announced.isdigit() and int(announced[:20]) > limit:
+            if announced.isdecimal() and int(announced[:20]) > limit:
                 raise _too_large(limit)
             message = await receive()
             if message["type"] == "http.request":
@@ -42,6 +54,11 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+    def _limit(self, scope: Scope, headers: Headers) -> int:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        form = path in self._form_paths and media_type(headers) == MULTIPART
+        return self._upload_bytes if form else self._other_bytes
 
 
 def _too_large(limit: int) -> Problem:

@@ -33,9 +33,10 @@ class Context:
     """Settings, default policy, backend and worker of one app.
 
     `worker` is None where the process neither works on queues nor scans. `rates` says
-    who asks too often. `scans`, `accepts` and `parses` admit one scan and a few
-    submissions and bodies at a time, in the order in which they came: more would only
-    slow each other down. `budget` is of bodies that are read.
+    who asks too often. `scans`, `dry_runs`, `accepts` and `parses` admit one scan, one
+    dry run and a few submissions and bodies at a time, in the order in which they came:
+    more would only slow each other down, and a dry run holds the scores of all rows.
+    `budget` is of bodies that are read.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Context:
     backend: Backend
     worker: "Worker | None"
     scans: CapacityLimiter
+    dry_runs: CapacityLimiter
     accepts: CapacityLimiter
     parses: CapacityLimiter
     budget: Budget

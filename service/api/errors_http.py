@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from detectors.errors import InputError, ModelError, PolicyError, TunegateError
+from service.storage.checkpoint import OtherVersion
 from service.storage.objects import StoreUnavailable
 from service.storage.store import QueueFull, TenantFull
 from service.text import clean
@@ -90,6 +91,8 @@ def problem_of(error: TunegateError) -> Problem:
     """Say what one of the project's own errors means over HTTP."""
     if isinstance(error, PolicyError):
         return Problem(422, "invalid_policy", str(error))
+    if isinstance(error, OtherVersion):
+        return Problem(409, "other_version", str(error))
     if isinstance(error, InputError):
         return Problem(422, "invalid_input", str(error))
     if isinstance(error, ModelError):

@@ -114,6 +114,7 @@ POLICY: Final = {
     "reference": "strict@3",
     "digest": "7d" * 32,
     "created_at": "2026-01-02T03:04:05.678+00:00",
+    "readable": True,
 }
 DRY_RUN: Final = {"screening": ID, "policy": "strict@3"}
 DATASET: Final = {
@@ -198,6 +199,10 @@ def problem(code: str, detail: str) -> dict[str, Any]:
 
 NOT_FOUND: Final = problem("screening_not_found", "There is no screening of that id.")
 NOT_FINISHED: Final = problem("screening_not_finished", "The screening is running.")
+NO_DRY_RUN: Final = problem(
+    "screening_not_finished",
+    "The screening is running (`other_version`: another version of Tunegate left it).",
+)
 TOO_LARGE: Final = problem("body_too_large", "The request body is over the limit.")
 TOO_SLOW: Final = problem("body_too_slow", "The body took too long to arrive.")
 INVALID: Final = problem("invalid_request", "A field of the request is not valid.")
@@ -208,6 +213,7 @@ UNREADABLE: Final = problem("invalid_json", "The body is not valid JSON.")
 UNKNOWN_TYPE: Final = problem(
     "unsupported_media_type", "Send multipart/form-data or application/json."
 )
+NOT_JSON: Final = problem("unsupported_media_type", "Send application/json.")
 
 GUARDED: Final[dict[int | str, dict[str, Any]]] = {
     401: problem("unauthorized", "Send a key that is good."),

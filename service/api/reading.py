@@ -15,6 +15,7 @@ from service.api.bodies import RecipeIn
 from service.api.context import Context
 from service.api.errors_http import Problem, invalid
 from service.api.json_text import MAX_VALUES, TooManyValues, read_json, unique
+from service.api.media_type import JSON, is_json, unknown_type
 from service.api.multipart import Form, StoredFile, stored_form
 from service.api.rows import NO_ROWS, Rows
 from service.caller import Caller
@@ -40,11 +41,14 @@ async def json_body(
     model: type[Model],
     rows: Rows = NO_ROWS,
 ) -> AsyncIterator[Model]:
-    """Give the checked JSON body; 400 where it is not JSON, 422 where wrong.
+    """Give the checked JSON body; 415 or 400 where it is no JSON, 422 where wrong.
 
+    It must be called JSON: no page elsewhere can then have a browser send it unasked.
     It is read once there is room for it. Where that or what is done with it fails, its
     rows are removed from the store.
     """
+    if not is_json(request.headers):
+        raise unknown_type(JSON)
     async with here.budget.room(caller.tenant, _announced(request, here)):
         content = await _content(request)
         work = partial(_checked_body, content, model, rows)

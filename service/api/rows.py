@@ -5,6 +5,7 @@ They are never all parsed at once: see `json_text`.
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from service.api.errors_http import Problem
@@ -51,10 +52,8 @@ class StoredRows:
             return []
         incoming = self._datasets.incoming("rows")
         try:
-            incoming.write(b"[" + _written(first))
-            for batch in batches:
-                incoming.write(b", " + _written(batch))
-            incoming.write(b"]")
+            for block in json_array(chain([first], batches)):
+                incoming.write(block)
             self._stored.append(incoming.close())
         except BaseException:
             incoming.abort()
@@ -90,6 +89,13 @@ class KeptRows:
         """There is nothing to undo."""
 
 
-def _written(batch: list[Any]) -> bytes:
-    """Return rows as they stand between the brackets of a JSON array."""
-    return json.dumps(batch).encode("ascii")[1:-1]
+def json_array(batches: Batches) -> Iterator[bytes]:
+    """Give the blocks of a JSON array of rows, as `json.dumps` would write the whole.
+
+    So rows lie in the store, and their SHA-256 is that of these bytes.
+    """
+    before = b"["
+    for batch in batches:
+        yield before + json.dumps(batch).encode("ascii")[1:-1]
+        before = b", "
+    yield b"]"

@@ -28,6 +28,9 @@ class PolicyOut(BaseModel):
     digest: str
     created_at: str
     policy: dict[str, Any]
+    readable: bool = Field(
+        description="false: of another version of Tunegate, and to be submitted again."
+    )
 
     @classmethod
     def of(cls, kept: KeptPolicy) -> "PolicyOut":
@@ -36,9 +39,10 @@ class PolicyOut(BaseModel):
             name=kept.name,
             version=kept.version,
             reference=kept.reference,
-            digest=kept.policy.digest,
+            digest=kept.digest,
             created_at=kept.created_at,
-            policy=kept.policy.model_dump(mode="json"),
+            policy=kept.content,
+            readable=kept.policy is not None,
         )
 
 

@@ -12,23 +12,24 @@ from anyio import to_thread
 from fastapi import Header, Request
 from pydantic import WithJsonSchema
 
+from service.api.asked import dataset_name, once_of, said_of, said_of_file
 from service.api.bodies import DatasetIn, ScreeningIn, TreatmentIn
 from service.api.context import Context
 from service.api.errors_http import Problem
+from service.api.media_type import JSON, MULTIPART, is_json, media_type, unknown_type
 from service.api.reading import UploadForm, json_body, safe_name, upload_form
 from service.api.rows import StoredRows
 from service.caller import Caller
 from service.policy import Policy, check_policy, parse_policy
 from service.sources import check_link
-from service.storage.datasets import Given, Link
+from service.storage.datasets import Given, Link, Upload
+from service.storage.once import Once
 from service.storage.policies import REFERENCE
 from service.storage.queue import Priority
 from service.storage.screening import Order, Screening
 from service.storage.store import KeyReused
 from trial.recipe import Recipe
 
-MULTIPART: Final = "multipart/form-data"
-JSON: Final = "application/json"
 IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 IdempotencyKey = Annotated[
     Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[!-~]{1,255}$"})]
@@ -40,13 +41,18 @@ IdempotencyKey = Annotated[
 
 async def submit(request: Request, here: Context, caller: Caller) -> Screening:
     """Queue what the request asks for; a key that was seen gives what it gave then."""
-    once = await admit(request)
-    if media_type(request) == MULTIPART:
+    key = await admit(request)
+    if media_type(request.headers) == MULTIPART:
         async with upload_form(request, here.backend.store.datasets) as form:
-            work = partial(_queue_upload, here, form, caller, once)
+            work = partial(_queue_upload, here, form, caller, key)
             return await to_thread.run_sync(work, limiter=here.accepts)
     rows = StoredRows(here.backend.store.datasets)
     async with json_body(request, here, caller, ScreeningIn, rows) as asked:
+        once = once_of(key, asked, "", [said_of(asked)])
+        seen = partial(seen_before, here, caller, once, asked.rows)
+        before = await to_thread.run_sync(seen)
+        if before is not None:
+            return before
         treatment = await to_thread.run_sync(treatment_of, here, asked, caller)
         given = await to_thread.run_sync(obtain, here, asked, caller)
         order = treatment.order(dataset_name(asked))
@@ -59,16 +65,10 @@ async def admit(request: Request) -> str:
 
     415 where the body is of no kind that is read.
     """
-    once = idempotency_key(request)
-    if media_type(request) not in (MULTIPART, JSON):
-        said = f"Send {MULTIPART} with a file, or {JSON}."
-        raise Problem(415, "unsupported_media_type", said)
-    return once
-
-
-def media_type(request: Request) -> str:
-    """Return the media type of the body, without its parameters."""
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+    key = idempotency_key(request)
+    if media_type(request.headers) != MULTIPART and not is_json(request.headers):
+        raise unknown_type(MULTIPART, JSON)
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def choose_policy(
     if found is None:
         said = f"policy: there is none named {given.strip()!r}"
         raise Problem(422, "unknown_policy", said)
-    return found.policy
+    return found.readable()
 
 
 def obtain(here: Context, asked: DatasetIn, caller: Caller) -> Given:
@@ -151,22 +151,34 @@ def obtain(here: Context, asked: DatasetIn, caller: Caller) -> Given:
     return asked.rows
 
 
-def dataset_name(asked: DatasetIn) -> str:
-    """Return the name that was given, or the last part of the URL's path."""
-    path = asked.url.split("://")[-1].split("?")[0].split("#")[0]
-    return safe_name(asked.name or path or "rows")
+def seen_before(
+    here: Context, caller: Caller, once: Once, given: Upload | None
+) -> Screening | None:
+    """Return what just this request was given before, and drop what it sent again.
+
+    Nothing that it names is looked at: that may not be there any more.
+    """
+    found = here.backend.store.accepted(caller, once)
+    if found is not None and given is not None:
+        here.backend.store.datasets.discard(given)
+    return found
 
 
 def _queue_upload(
-    here: Context, form: UploadForm, caller: Caller, once: str
+    here: Context, form: UploadForm, caller: Caller, key: str
 ) -> Screening:
-    treatment, file = treatment_of(here, form, caller), form.files[0]
+    file = form.files[0]
+    once = once_of(key, form, "", [said_of_file(file, form.name)])
+    before = seen_before(here, caller, once, file.upload)
+    if before is not None:
+        return before
+    treatment = treatment_of(here, form, caller)
     order = treatment.order(safe_name(form.name or file.filename))
     return _queue(here, caller, order, file.upload, once)
 
 
 def _queue(
-    here: Context, caller: Caller, order: Order, given: Given, once: str
+    here: Context, caller: Caller, order: Order, given: Given, once: Once
 ) -> Screening:
     with refusals():
         return here.backend.accept(order, given, caller, once=once)

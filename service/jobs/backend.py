@@ -21,6 +21,7 @@ from service.storage.deletion import Deletion
 from service.storage.holdings import Holdings
 from service.storage.keys import Keys
 from service.storage.objects import ObjectStore
+from service.storage.once import NEVER, Once
 from service.storage.policies import Policies
 from service.storage.screening import Fault, Order, Screening
 from service.storage.sealing import load_seal
@@ -73,17 +74,21 @@ class Backend:
         return Batches(self.store, self.queues, caller)
 
     def accept(
-        self, order: Order, given: Given, by: Caller, *, once: str = ""
+        self, order: Order, given: Given, by: Caller, *, once: Once = NEVER
     ) -> Screening:
         """List and queue a screening; QueueFull or TenantFull where too many are.
 
-        What was accepted under the idempotency key `once` before is returned instead;
+        What was accepted under its idempotency key before is returned instead;
         KeyReused where that was something else.
         """
         return self.store.accept(order, given, self.queues, by=by, once=once)
 
     def accept_batch(
-        self, name: str, asked: Sequence[tuple[Order, Given]], by: Caller, once: str
+        self,
+        name: str,
+        asked: Sequence[tuple[Order, Given]],
+        by: Caller,
+        once: Once = NEVER,
     ) -> Batch:
         """List and queue many screenings as one batch; errors as of `accept`."""
         return self.batches(by).accept(name, asked, once=once)

@@ -25,6 +25,7 @@ from detectors.moderation.rows import RowModeration, RowVerdict, moderate_rows
 from detectors.reader import Limits
 from service.certificate import certify
 from service.envelope import Signer
+from service.gate import Facts
 from service.jobs.scoring import KeptChunks, Timed, TimedScores
 from service.models import Models
 from service.moderation import Moderated, add_usage, choose_rows, gather
@@ -153,6 +154,7 @@ class Steps:
             name=moderator.name,
             model=moderator.model,
         )
+        self._keep("facts", Facts.of(dataset))
         self._keep("plan", plan)
         return {
             "rows": len(dataset),

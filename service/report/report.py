@@ -50,7 +50,10 @@ class DatasetSection(Section):
     """What was screened. `bad_lines` is bounded, `bad_line_count` is not."""
 
     name: Text
-    sha256: str = Field(description="Of the bytes as uploaded.")
+    sha256: str = Field(
+        description="Of the bytes as uploaded; of rows in a request, of their array as "
+        "Python's `json.dumps` writes it."
+    )
     fingerprint: str = Field(description="Of the rows, whatever the file format.")
     rows: int = Field(ge=0, description="Rows that could be read.")
     size_bytes: int = Field(ge=0)

@@ -37,7 +37,7 @@ class Batch:
         left = sum(self.statuses.values())
         if sum(self.statuses.get(each, 0) for each in OVER) == left:
             return "finished"
-        return "queued" if self.statuses.get("queued", 0) == self.size else "running"
+        return "queued" if self.statuses.get("queued", 0) == left else "running"
 
     @property
     def outcome(self) -> OutcomeName | None:

@@ -7,13 +7,23 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    and_,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
 
 from service.caller import Caller
 from service.storage import audit
 from service.storage.batch import Batch, count_batches
 from service.storage.database import reading
 from service.storage.datasets import Given, Link
+from service.storage.once import NEVER, Once
 from service.storage.queue import Queue
 from service.storage.screening import (
     OVER,
@@ -43,15 +53,24 @@ class Batches:
         self._mine = B.tenant == caller.tenant
 
     def accept(
-        self, name: str, asked: Sequence[tuple[Order, Given]], *, once: str = ""
+        self, name: str, asked: Sequence[tuple[Order, Given]], *, once: Once = NEVER
     ) -> Batch:
         """List and queue every screening of a batch: all, or nothing.
 
-        `once` is the digest of an idempotency key. Errors as of `Store.accept`; the
-        uploads are gone either way.
+        What was accepted under its key before is returned instead. Errors as of
+        `Store.accept`; the uploads are gone either way.
         """
         accept = partial(self._accept, name, asked, once)
         return self._store.in_turn(accept, [given for _, given in asked], once)
+
+    def accepted(self, once: Once) -> Batch | None:
+        """Return what was accepted of just this request before; None where nothing."""
+        if not once.key:
+            return None
+        with self._reading.connect() as connection:
+            found = self._under(connection, once)
+            same = [found] if found and found["request"] == once.request else []
+            return next(iter(count_batches(connection, same)), None)
 
     def find(self, batch_id: str) -> Batch | None:
         """Return a batch with its counts; None where there is none of that id."""
@@ -122,15 +141,16 @@ class Batches:
         return number
 
     def _accept(
-        self, name: str, asked: Sequence[tuple[Order, Given]], once: str
+        self, name: str, asked: Sequence[tuple[Order, Given]], once: Once
     ) -> Batch:
-        request = _digest(name, asked)
         with self._store.engine.begin() as connection:
-            before = self._accepted(connection, once, request)
+            before = self._under(connection, once) if once.key else None
             if before is not None:
+                if not once.fits(before["request"], _digest(name, asked)):
+                    raise KeyReused
                 for _, given in asked:
                     self._store.datasets.discard(given)
-                return before
+                return count_batches(connection, [before])[0]
             self._store.admit(connection, self._caller.tenant, len(asked))
             row: dict[str, Any] = {
                 "id": f"bat_{secrets.token_hex(12)}",
@@ -139,8 +159,7 @@ class Batches:
                 "size": len(asked),
                 "created_at": now(),
             }
-            key = {"idempotency_key": once, "request": request} if once else {}
-            connection.execute(insert(BATCHES).values(**row, **key))
+            connection.execute(insert(BATCHES).values(**row, **once.columns()))
             self._enter(connection, row["id"], asked)
             made = Batch(row["id"], row["name"], row["size"], row["created_at"])
             self._note(connection, "accepted", made.id, {"size": made.size})
@@ -166,18 +185,9 @@ class Batches:
         for screening, order, given in made:
             note_accepted(connection, screening.id, order, given, self._caller)
 
-    def _accepted(
-        self, connection: Connection, once: str, request: str
-    ) -> Batch | None:
-        if not once:
-            return None
-        asked = select(BATCHES).where(self._mine, B.idempotency_key == once)
-        found = connection.execute(asked).mappings().first()
-        if found is None:
-            return None
-        if found["request"] != request:
-            raise KeyReused
-        return count_batches(connection, [found])[0]
+    def _under(self, connection: Connection, once: Once) -> RowMapping | None:
+        asked = select(BATCHES).where(self._mine, B.idempotency_key == once.key)
+        return connection.execute(asked).mappings().first()
 
     def _note(
         self, connection: Connection, action: str, batch_id: str, facts: audit.Facts
@@ -192,5 +202,6 @@ def sweep_batches(connection: Connection) -> None:
 
 
 def _digest(name: str, asked: Sequence[tuple[Order, Given]]) -> str:
+    """Return what earlier versions kept with a key: see `request_digest`."""
     said = [name, *(request_digest(order, given) for order, given in asked)]
     return hashlib.sha256("\x00".join(said).encode("utf-8", "replace")).hexdigest()

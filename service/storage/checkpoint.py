@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from cattrs import Converter
 
+from detectors.errors import InputError
 from service.storage.objects import ObjectStore
 
 CONVERTER: Final = Converter(detailed_validation=False)
@@ -16,11 +17,20 @@ CONVERTER: Final = Converter(detailed_validation=False)
 Made = TypeVar("Made")
 
 
+class OtherVersion(InputError):
+    """A screening was left by another version, which this one cannot read."""
+
+    def __init__(self, screening_id: str) -> None:
+        said = f"screening {screening_id} was left by another version of Tunegate"
+        super().__init__(f"{said}: screen its dataset again")
+
+
 class Checkpoints:
     """The checkpoints and the report of one screening."""
 
     def __init__(self, objects: ObjectStore, screening_id: str) -> None:
         self._objects = objects
+        self._id = screening_id
         self._folder = screening_folder(screening_id)
 
     def put(self, name: str, made: object) -> None:
@@ -30,9 +40,15 @@ class Checkpoints:
         self._objects.put(self._key(name), json.dumps(plain).encode("ascii"))
 
     def get(self, name: str, kind: type[Made]) -> Made:
-        """Return a record as it was put; FileNotFoundError where there is none."""
+        """Return a record as it was put; FileNotFoundError where there is none.
+
+        OtherVersion where it is of another form.
+        """
         plain = json.loads(self._objects.get(self._key(name)))
-        return CONVERTER.structure(plain, kind)
+        try:
+            return CONVERTER.structure(plain, kind)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise OtherVersion(self._id) from error
 
     def clear(self) -> None:
         """Remove them all."""

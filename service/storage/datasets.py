@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -181,11 +181,16 @@ class Datasets:
             raise DatasetError("the dataset is no longer stored") from error
 
     def read(self, digest: str, *, form: str, name: str, limits: Limits) -> Dataset:
-        """Read a dataset; DatasetError as `read_dataset` raises it."""
+        """Read a dataset; DatasetError as `read_dataset` raises it.
+
+        Its digest and size are those under which it is kept, of rows too.
+        """
         with self.path(digest) as path:
             if form == "rows":
                 rows = json.loads(path.read_text("utf-8"))
-                return read_rows(rows, name=name, limits=limits)
+                found = read_rows(rows, name=name, limits=limits)
+                size = path.stat().st_size
+                return replace(found, sha256=digest, size_bytes=size)
             return read_dataset(path, limits=limits, name=name)
 
 

@@ -27,7 +27,10 @@ class Holdings:
         return None if row is None else screening_of(row)
 
     def finished(self, screening_id: str) -> Job | None:
-        """Return what was done in a screening; None where it is not finished."""
+        """Return what was done in a screening; None where it is not finished.
+
+        OtherVersion where another version of Tunegate did it.
+        """
         row = self._find(screening_id)
         done = row is not None and row["status"] == "finished"
         return job_of(row) if done and row is not None else None

@@ -1,6 +1,7 @@
 """Policies kept by name: each change is a new version, and none is ever changed."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,17 +26,29 @@ TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class KeptPolicy:
-    """One version of a tenant's policy; `name@version` refers to it."""
+    """One version of a tenant's policy; `name@version` refers to it.
+
+    `policy` is None where this version of Tunegate cannot read the `content`.
+    """
 
     name: str
     version: int
     created_at: str
-    policy: Policy
+    content: dict[str, Any]
+    digest: str
+    policy: Policy | None
 
     @property
     def reference(self) -> str:
         """What names this very version."""
         return f"{self.name}@{self.version}"
+
+    def readable(self) -> Policy:
+        """Return the policy; PolicyError where it is of another version of Tunegate."""
+        if self.policy is None:
+            said = f"policy {self.reference} is of another version of Tunegate"
+            raise PolicyError(f"{said}: submit it again")
+        return self.policy
 
 
 class Policies:
@@ -109,19 +122,21 @@ class Policies:
             "created_at": at,
         }
         connection.execute(insert(POLICIES).values(**row))
-        made = KeptPolicy(name, version, at, policy)
         facts: audit.Facts = {"policy": policy.digest, "version": version}
         subject = name[:40]
         audit.note(connection, at, "policy_added", subject, facts, by=self._caller)
-        return made
+        return _kept(row)
 
 
-def _kept(row: RowMapping) -> KeptPolicy:
-    try:
-        policy = Policy.model_validate(row["content"])
-    except ValueError as error:
-        said = (
-            f"policy {row['name']}@{row['version']} is of another version of Tunegate"
-        )
-        raise PolicyError(f"{said}: submit it again") from error
-    return KeptPolicy(row["name"], row["version"], row["created_at"], policy)
+def _kept(row: RowMapping | dict[str, Any]) -> KeptPolicy:
+    content, policy = row["content"], None
+    with suppress(ValueError):
+        policy = Policy.model_validate(content)
+    return KeptPolicy(
+        name=row["name"],
+        version=row["version"],
+        created_at=row["created_at"],
+        content=content if policy is None else policy.model_dump(mode="json"),
+        digest=row["digest"] if policy is None else policy.digest,
+        policy=policy,
+    )

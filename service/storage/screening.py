@@ -11,9 +11,11 @@ from typing import Any, Final, Literal, cast
 
 from sqlalchemy import RowMapping
 
+from detectors.errors import RecipeError
 from service.caller import DEFAULT_TENANT, Caller
 from service.policy import Policy
 from service.report.report import OutcomeName
+from service.storage.checkpoint import OtherVersion
 from service.storage.datasets import Given, Link
 from service.storage.queue import NORMAL, Priority
 from service.text import storable
@@ -118,7 +120,10 @@ def row_of(screening: Screening, order: Order, given: Given) -> dict[str, Any]:
 
 
 def request_digest(order: Order, given: Given) -> str:
-    """Return the SHA-256 of all that a request asks for; of a link that is its URL."""
+    """Return the SHA-256 of all that a request comes to; of a link that is its URL.
+
+    Earlier versions kept it with an idempotency key: see `Once`.
+    """
     said: dict[str, Any] = {
         "name": order.name,
         "policy": order.policy.digest,
@@ -142,11 +147,15 @@ def _recipe(plain: Mapping[str, Any]) -> Recipe:
 
 
 def job_of(row: RowMapping) -> Job:
-    """Return what a row asks for."""
+    """Return what a row asks for; OtherVersion where this version cannot read it."""
+    try:
+        policy, recipe = Policy.model_validate(row["policy"]), _recipe(row["recipe"])
+    except (LookupError, TypeError, ValueError, RecipeError) as error:
+        raise OtherVersion(row["id"]) from error
     order = Order(
         name=row["name"],
-        policy=Policy.model_validate(row["policy"]),
-        recipe=_recipe(row["recipe"]),
+        policy=policy,
+        recipe=recipe,
         run_trial=row["run_trial"],
         priority=cast(Priority, row["priority"]),
     )

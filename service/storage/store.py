@@ -27,6 +27,7 @@ from service.storage.datasets import Datasets, Given, Link
 from service.storage.ending import tell_end
 from service.storage.links import Links
 from service.storage.objects import ObjectStore
+from service.storage.once import NEVER, Once
 from service.storage.queue import Queue
 from service.storage.screening import (
     OVER,
@@ -93,33 +94,49 @@ class Store:
         self._turn: AbstractContextManager[Any] = nullcontext() if shared else Turn()
 
     def accept(
-        self, order: Order, given: Given, queue: Queue, *, by: Caller, once: str = ""
+        self,
+        order: Order,
+        given: Given,
+        queue: Queue,
+        *,
+        by: Caller,
+        once: Once = NEVER,
     ) -> Screening:
         """List a tenant's screening, claim its dataset and queue it: all, or nothing.
 
         A link is queued to be fetched.
 
-        `once` is the digest of an idempotency key: what was accepted under it before is
-        returned instead. QueueFull or TenantFull where too many are open, KeyReused
-        where the key came with another request. The upload is gone either way.
+        What was accepted under its key before is returned instead. QueueFull or
+        TenantFull where too many are open, KeyReused where the key came with another
+        request. The upload is gone either way.
         """
         accept = partial(self._accept, order, given, queue, by, once)
         return self.in_turn(accept, [given], once)
 
+    def accepted(self, by: Caller, once: Once) -> Screening | None:
+        """Return what was accepted of just this request before; None where nothing."""
+        if not once.key:
+            return None
+        with self._reading.connect() as connection:
+            found = self._under(connection, by, once)
+        if found is None or found["request"] != once.request:
+            return None
+        return screening_of(found)
+
     def in_turn(
-        self, accept: Callable[[], Accepted], every: Sequence[Given], once: str
+        self, accept: Callable[[], Accepted], every: Sequence[Given], once: Once
     ) -> Accepted:
         """Return what is accepted, when its turn has come; else drop the uploads.
 
-        Where the key `once` came at the same time and was first, `accept` is called
-        again, to find what the other one made: its rows may have taken the last room.
+        Where the key came at the same time and was first, `accept` is called again, to
+        find what the other one made: its rows may have taken the last room.
         """
         try:
             with self._turn:
                 try:
                     return accept()
                 except (IntegrityError, QueueFull, TenantFull):
-                    if not once:
+                    if not once.key:
                         raise
                     return accept()
         except BaseException:
@@ -128,19 +145,19 @@ class Store:
             raise
 
     def _accept(
-        self, order: Order, given: Given, queue: Queue, by: Caller, once: str
+        self, order: Order, given: Given, queue: Queue, by: Caller, once: Once
     ) -> Screening:
-        request = request_digest(order, given)
         with self.engine.begin() as connection:
-            before = self._accepted(connection, by, once, request)
+            before = self._under(connection, by, once) if once.key else None
             if before is not None:
+                if not once.fits(before["request"], request_digest(order, given)):
+                    raise KeyReused
                 self.datasets.discard(given)
-                return before
+                return screening_of(before)
             self.admit(connection, by.tenant, 1)
             screening = new_screening(order, by)
             self.datasets.claim(connection, given, screening.created_at)
-            key = {"idempotency_key": once, "request": request} if once else {}
-            self.enter(connection, screening, order, given, queue, **key)
+            self.enter(connection, screening, order, given, queue, **once.columns())
             note_accepted(connection, screening.id, order, given, by)
         return screening
 
@@ -160,18 +177,11 @@ class Store:
         first = queue.enqueue_ingest if linked else queue.enqueue
         first(connection, screening.id, screening.tenant, screening.priority)
 
-    def _accepted(
-        self, connection: Connection, by: Caller, once: str, request: str
-    ) -> Screening | None:
-        if not once:
-            return None
-        mine = (S.tenant == by.tenant, S.idempotency_key == once)
-        found = connection.execute(select(SCREENINGS).where(*mine)).mappings().first()
-        if found is None:
-            return None
-        if found["request"] != request:
-            raise KeyReused
-        return screening_of(found)
+    def _under(
+        self, connection: Connection, by: Caller, once: Once
+    ) -> RowMapping | None:
+        mine = (S.tenant == by.tenant, S.idempotency_key == once.key)
+        return connection.execute(select(SCREENINGS).where(*mine)).mappings().first()
 
     def drop(self, given: Given) -> None:
         """Remove an upload that was not accepted, and what of it was claimed."""
@@ -187,7 +197,10 @@ class Store:
         return None if row is None else screening_of(row)
 
     def job(self, screening_id: str) -> Job | None:
-        """Return what is to be done; None where the screening is over or deleted."""
+        """Return what is to be done; None where the screening is over or deleted.
+
+        OtherVersion where another version of Tunegate was asked for it.
+        """
         row = self._find(screening_id)
         if row is None or row["status"] in OVER:
             return None

@@ -51,6 +51,24 @@ def test_json_is_the_report_alone_on_standard_output(
     jsonschema.Draft202012Validator(report_schema()).validate(json.loads(out))
 
 
+@pytest.mark.parametrize(
+    ("options", "idle"),
+    [
+        (["--moderation", "local"], True),
+        (["--moderation", "local", "--moderate", "none"], False),
+        (["--moderation", "local", "--moderate", "all"], False),
+        (["--moderation", "off"], False),
+    ],
+)
+def test_a_provider_that_gets_no_rows_is_said_to_be_idle(
+    write: Write, capsys: pytest.CaptureFixture[str], options: list[str], idle: bool
+) -> None:
+    main(["screen", str(write()), *options])
+    err = capsys.readouterr().err
+    assert ("the provider local moderates no rows" in err) == idle
+    assert ("moderation.rows" in err and "--moderate all" in err) == idle
+
+
 def test_mitigation_is_asked_for_and_its_table_printed(
     write: Write, capsys: pytest.CaptureFixture[str], runner: Any
 ) -> None:

@@ -71,3 +71,9 @@ def test_a_package_that_is_missing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_unreadable_policy_is_wrong(tmp_path: Any) -> None:
     found = examine(Settings(policy=tmp_path / "none.yaml"))
     assert [check.name for check in found.checks if not check.right] == ["policy"]
+
+
+def test_a_provider_that_gets_no_rows_is_told() -> None:
+    text = text_of(examine(Settings(moderation_provider="local")))
+    assert "; the provider local moderates no rows" in text
+    assert "moderation.rows" in text

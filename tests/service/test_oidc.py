@@ -101,7 +101,9 @@ def test_a_token_speaks_for_its_tenant_within_its_scopes(tokens: Any) -> None:
     assert caller == verifier.find(token(iat=1))
     assert caller.key != verifier.find(token(sub="another")).key
     assert verifier.find(token(scope=None)).scopes == frozenset()
-    assert verifier.find(token(scope=[*SCOPES, 7])).scopes == set(SCOPES)
+    odd = [*SCOPES, 7, {"name": "read"}, ["read"], None]
+    assert verifier.find(token(scope=odd)).scopes == set(SCOPES)
+    assert verifier.find(token(scope={"read": True})).scopes == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -186,10 +188,46 @@ def test_known_keys_outlive_the_provider(tokens: Any, provider: Provider) -> Non
     with pytest.raises(IdentityUnavailable):
         verifier.find(token())
     provider.down = False
+    provider.now += LEAST_SECONDS + 1
     assert verifier.find(token()) is not None
     provider.down = True
     provider.now += KEEP_SECONDS + 1
     assert verifier.find(token()) is not None
+
+
+def test_a_provider_that_is_down_is_not_asked_for_every_token(
+    tokens: Any, provider: Provider
+) -> None:
+    verifier = tokens(oidc_jwks_url=f"{ISSUER}/keys")
+    provider.down = True
+    for _ in range(50):
+        with pytest.raises(IdentityUnavailable):
+            verifier.find(token())
+    assert len(provider.asked) == 1
+    provider.now += LEAST_SECONDS + 1
+    with pytest.raises(IdentityUnavailable):
+        verifier.find(token())
+    assert len(provider.asked) == 2
+
+
+def test_whoever_has_a_known_key_waits_for_no_fetch(
+    tokens: Any, provider: Provider
+) -> None:
+    verifier = tokens(oidc_jwks_url=f"{ISSUER}/keys")
+    assert verifier.find(token()) is not None
+    provider.now += KEEP_SECONDS + 1
+    with verifier._keys._lock:  # another thread fetches
+        assert verifier.find(token()) is not None
+    assert len(provider.asked) == 1
+
+
+@pytest.mark.parametrize("listed", ["no object", 7])
+def test_a_key_set_of_another_form_is_as_none(
+    tokens: Any, provider: Provider, listed: Any
+) -> None:
+    provider.extra = [listed]
+    with pytest.raises(IdentityUnavailable):
+        tokens().find(token())
 
 
 def test_a_provider_that_names_another_issuer_is_not_believed(

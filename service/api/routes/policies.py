@@ -15,8 +15,9 @@ from service.api.openapi import (
     DECISION,
     DRY_RUN,
     GUARDED,
-    NOT_FINISHED,
+    NO_DRY_RUN,
     NOT_FOUND,
+    NOT_JSON,
     POLICY,
     POLICY_ASKED,
     TOO_LARGE,
@@ -36,7 +37,7 @@ router = APIRouter(prefix="/v1/policies", tags=["policies"])
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries on a page.")]
 Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
 NO_POLICY: Final = problem("policy_not_found", "There is no policy of that name.")
-READ: Final = {**GUARDED, 400: UNREADABLE, 408: TOO_SLOW, 413: TOO_LARGE}
+READ: Final = {**GUARDED, 400: UNREADABLE, 408: TOO_SLOW, 413: TOO_LARGE, 415: NOT_JSON}
 
 
 @router.post(
@@ -69,7 +70,10 @@ PAGE: Final = {"data": [POLICY], "next_cursor": None}
 def list_policies(
     here: Here, caller: Reader, limit: Limit = 20, cursor: Cursor = ""
 ) -> PolicyPage:
-    """List the newest version of each policy, by name."""
+    """List the newest version of each policy, by name.
+
+    One that another version of Tunegate kept may be listed as not `readable`.
+    """
     found, more = here.backend.policies(caller).page(after=cursor, limit=limit)
     return PolicyPage(data=[PolicyOut.of(each) for each in found], next_cursor=more)
 
@@ -96,7 +100,7 @@ def get_policy(
         **READ,
         200: answer({**DECISION, "policy": "7d" * 32}, "What it would have said."),
         404: NOT_FOUND,
-        409: NOT_FINISHED,
+        409: NO_DRY_RUN,
     },
     openapi_extra=body({"application/json": (DryRunIn.model_json_schema(), DRY_RUN)}),
 )
@@ -124,4 +128,4 @@ async def try_policy(request: Request, here: Here, caller: Reviewer) -> Decision
         return DecisionOut(**shown, policy=policy.digest)
 
     async with json_body(request, here, caller, DryRunIn) as asked:
-        return await to_thread.run_sync(act, asked)
+        return await to_thread.run_sync(act, asked, limiter=here.dry_runs)

@@ -12,6 +12,7 @@ from service.api.errors_http import Problem
 from service.api.openapi import (
     GUARDED,
     LOADING,
+    NOT_JSON,
     ROWS,
     SCAN,
     TOO_LARGE,
@@ -38,6 +39,7 @@ router = APIRouter(prefix="/v1", tags=["scan"])
         404: problem("scans_off", "No scans are taken here."),
         408: TOO_SLOW,
         413: TOO_LARGE,
+        415: NOT_JSON,
         503: LOADING,
     },
     openapi_extra=body({"application/json": (schema_of(RowsIn), {"rows": ROWS})}),

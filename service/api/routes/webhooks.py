@@ -13,6 +13,7 @@ from service.api.errors_http import Problem
 from service.api.openapi import (
     GUARDED,
     ID,
+    NOT_JSON,
     TOO_LARGE,
     TOO_SLOW,
     UNREADABLE,
@@ -71,6 +72,7 @@ def _not_found() -> Problem:
         400: UNREADABLE,
         408: TOO_SLOW,
         413: TOO_LARGE,
+        415: NOT_JSON,
     },
     openapi_extra=body({"application/json": (WebhookIn.model_json_schema(), ASKED)}),
 )

@@ -1,8 +1,10 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import detectors.moderation.cache as cache_module
 from detectors.errors import InputError
 from detectors.moderation.cache import FileCache, MemoryCache, VerdictCache
 from detectors.moderation.moderator import Verdict
@@ -57,6 +59,42 @@ def test_a_verdict_that_is_too_old_is_asked_for_again(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite"
     FileCache(path).put({key(1): GRAVE})
     assert FileCache(path, max_age_seconds=-1.0).get([key(1)]) == {}
+
+
+def test_memory_keeps_no_verdict_over_its_age(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache_module, "PUTS_BETWEEN_PRUNINGS", 2)
+    now = [0.0]
+    cache = MemoryCache(max_age_seconds=10.0, clock=lambda: now[0])
+    cache.put({key(1): GRAVE})
+    now[0] = 10.0
+    assert cache.get([key(1)]) == {key(1): GRAVE}
+    now[0] = 11.0  # to be found does not make it younger
+    assert cache.get([key(1)]) == {}
+    cache.put({key(2): MILD})
+    assert len(cache) == 1
+
+
+def test_a_file_keeps_no_verdict_over_its_age(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+
+    def kept() -> int:
+        with closing(sqlite3.connect(path)) as file:
+            return int(file.execute("SELECT COUNT(*) FROM verdicts").fetchone()[0])
+
+    def age() -> None:
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("UPDATE verdicts SET saved = 0")
+
+    cache = FileCache(path)
+    cache.put({key(1): GRAVE, key(2): GRAVE})
+    age()
+    cache.put({key(3): MILD})
+    assert kept() == 1
+    age()
+    FileCache(path)
+    assert kept() == 0
 
 
 @pytest.mark.parametrize(

@@ -397,3 +397,12 @@ def test_the_pages_of_the_api_load_nothing_from_elsewhere(
     for asset in assets:
         assert asset.startswith("/")
         assert client.get(asset).status_code == 200
+
+
+def test_a_provider_that_gets_no_rows_is_in_the_log(
+    settings: Settings, models: Models, runner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for provider, said in (("off", False), ("local", True)):
+        changed = settings.model_copy(update={"moderation_provider": provider})
+        create_app(changed, load=lambda: models, runner=runner)
+        assert ("the provider local moderates no rows" in caplog.text) == said

@@ -9,9 +9,11 @@ from typing import Any
 import anyio
 import pytest
 from fastapi.testclient import TestClient
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from service.api import reading
+from service.api.body_limit import FORM_OVERHEAD_BYTES, BodyLimit
 from service.api.context import context_of
 from service.api.errors_http import Problem
 from service.settings import Settings
@@ -92,6 +94,61 @@ def test_bodies_of_no_rows_take_none(client: TestClient, settings: Settings) -> 
         answer = client.post(path, content='{"rows": [1, 2]}', headers=JSON)
         assert answer.status_code == 422, path
     assert stored(settings) == []
+
+
+JSON_ONLY = ("/v1/scan", "/v1/policies", "/v1/policies/dry-run", "/v1/webhooks")
+
+
+@pytest.mark.parametrize("path", JSON_ONLY)
+@pytest.mark.parametrize(
+    "kind", ["multipart/x", "multipart/form-data; boundary=b", "text/plain", None]
+)
+def test_a_body_that_is_not_called_json_is_refused_unread(
+    client: TestClient, path: str, kind: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unread(*_: object) -> Any:
+        raise AssertionError("the body was read")
+
+    monkeypatch.setattr(reading, "_content", unread)
+    headers = {} if kind is None else {"content-type": kind}
+    answer = client.post(path, content="{}", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (
+        415,
+        "unsupported_media_type",
+    )
+
+
+def test_json_may_be_called_what_is_some_kind_of_it(
+    client: TestClient, row: Any
+) -> None:
+    content = json.dumps({"rows": [row()]})
+    for kind in ("application/json; charset=utf-8", "Application/Foo+JSON"):
+        answer = client.post(V1, content=content, headers={"content-type": kind})
+        assert answer.status_code == 202, answer.text
+
+
+@pytest.mark.parametrize("path", [*JSON_ONLY, V1, "/v1/batches"])
+@pytest.mark.parametrize("kind", [b"multipart/x", b"application/json"])
+def test_no_media_type_takes_more_than_json_may_have(
+    client: TestClient, path: str, kind: bytes
+) -> None:
+    """Of two headers one rule for all takes the first."""
+    pairs = [("content-type", kind), ("content-type", b"multipart/form-data")]
+    answer = client.post(path, content=b"[" * (2**20 + 1), headers=pairs)
+    expected = 415 if kind == b"multipart/x" else 413
+    assert answer.status_code == expected, answer.text
+
+
+def test_a_form_has_its_own_limit_only_where_forms_are_taken(
+    client: TestClient,
+) -> None:
+    limit = BodyLimit(client.app, form_paths=(V1,), upload_bytes=10**9, other_bytes=10)
+    form = Headers({"content-type": "multipart/form-data; boundary=b"})
+    limits = {
+        path: limit._limit({"path": f"/root{path}", "root_path": "/root"}, form)
+        for path in (V1, *JSON_ONLY)
+    }
+    assert limits == {V1: 10**9 + FORM_OVERHEAD_BYTES, **dict.fromkeys(JSON_ONLY, 10)}
 
 
 def test_a_body_that_does_not_come_to_its_end_is_given_up(

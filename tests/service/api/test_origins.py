@@ -1,12 +1,14 @@
 """A dataset is rows, a URL, or one that is here already."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from service.api.app import create_app
 from service.api.context import context_of
@@ -14,6 +16,7 @@ from service.caller import SCOPES
 from service.models import Models
 from service.settings import Settings
 from service.sources import Sources
+from service.storage.tables import AUDIT_EVENTS
 
 V1 = "/v1/screenings"
 LINE = b'{"prompt": "Where is my parcel?", "completion": "On its way."}\n'
@@ -96,6 +99,29 @@ def test_a_digest_names_nothing_of_another_tenants(
     headers = {"Authorization": f"Bearer {other}"}
     answer = client.post(V1, json=named, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown_dataset")
+
+
+def test_rows_have_one_digest_wherever_it_is_told(
+    client: TestClient, row: Any, wait: Callable[..., None]
+) -> None:
+    rows = [{"z": 1, **row("\u00e9 \ud800")}, row(), {"b": [1.0, float("inf")]}, "odd"]
+    written = json.dumps(rows).encode()
+    digest = hashlib.sha256(written).hexdigest()
+    kind = {"content-type": "application/json"}
+    content = json.dumps({"rows": rows, "run_trial": False})
+    done = finish(client, wait, client.post(V1, content=content, headers=kind))
+    report = client.get(done["links"]["report"]).json()["dataset"]
+    assert (report["sha256"], report["size_bytes"]) == (digest, len(written))
+    with context_of(client.app).backend.engine.connect() as connection:
+        noted = connection.execute(select(AUDIT_EVENTS.c.facts)).scalars().all()
+    assert {facts["dataset"] for facts in noted} == {digest}
+
+    named = {"sha256": digest, "name": "rows", "run_trial": False}
+    again = finish(client, wait, client.post(V1, json=named))
+    assert client.get(again["links"]["report"]).json()["dataset"] == report
+    content = json.dumps({"rows": rows})
+    scanned = client.post("/v1/scan", content=content, headers=kind).json()
+    assert scanned["dataset"] == report
 
 
 UNFIT: list[tuple[Any, str, str]] = [

@@ -1,9 +1,20 @@
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jsonschema
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select, update
+
+from service.api.context import context_of
+from service.jobs import dry_run
+from service.storage.datasets import Datasets
+from service.storage.policies import P
+from service.storage.tables import POLICIES
+from service.storage.tables import SCREENINGS as TABLE
 
 V1 = "/v1/policies"
 SCREENINGS = "/v1/screenings"
@@ -80,6 +91,25 @@ def test_a_policy_has_no_other_name_inside(client: TestClient) -> None:
     assert add(client, "a", {**LAX, "name": "a"})["policy"]["name"] == "a"
 
 
+def test_a_policy_of_another_version_is_listed_as_unreadable_beside_the_others(
+    client: TestClient, row: Any
+) -> None:
+    kept = {name: add(client, name, LAX) for name in "abc"}
+    old = {"name": "b", "a_limit_that_is_gone": 1}
+    with context_of(client.app).backend.engine.begin() as connection:
+        connection.execute(update(POLICIES).where(P.name == "b").values(content=old))
+    unread = {**kept["b"], "policy": old, "readable": False}
+    listed = client.get(V1)
+    assert listed.status_code == 200, listed.text
+    assert listed.json()["data"] == [kept["a"], unread, kept["c"]]
+    assert client.get(f"{V1}/b").json() == unread
+    answer = client.post(SCREENINGS, json={"rows": [row()], "policy": "b"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_policy")
+    assert "submit it again" in answer.json()["detail"]
+    again = add(client, "b", {"trial": {"required": True}})
+    assert (again["reference"], again["readable"]) == ("b@2", True)
+
+
 def test_a_screening_can_name_a_policy(
     client: TestClient, row: Any, wait: Wait
 ) -> None:
@@ -119,6 +149,84 @@ def test_a_dry_run_says_what_a_policy_would_have_said(
     moderated = ask({"moderation": {"rows": "all", "required": True}})
     assert moderated["outcome"] == "REVIEW"
     assert client.get(done["links"]["report"]).json() == before
+
+
+def test_a_dry_run_reads_no_dataset_but_of_a_screening_that_kept_no_facts(
+    client: TestClient, row: Any, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = screened(client, wait, rows=[row("BAD"), 7, row()])
+    asked = {"screening": done["id"], "policy": LAX}
+    read: list[str] = []
+    real = Datasets.read
+
+    def reading(self: Datasets, digest: str, **how: Any) -> Any:
+        read.append(digest)
+        return real(self, digest, **how)
+
+    monkeypatch.setattr(Datasets, "read", reading)
+    first = client.post(f"{V1}/dry-run", json=asked)
+    assert first.status_code == 200, first.text
+    assert "bad_lines" in [each["code"] for each in first.json()["reasons"]]
+    assert read == []
+    objects = context_of(client.app).backend.store.objects
+    objects.delete(f"screenings/{done['id']}/facts.json")
+    assert client.post(f"{V1}/dry-run", json=asked).json() == first.json()
+    assert len(read) == 1
+
+
+def test_a_dry_run_of_what_another_version_left_is_refused(
+    client: TestClient, row: Any, wait: Wait
+) -> None:
+    done = screened(client, wait, rows=[row()])
+    asked = {"screening": done["id"], "policy": LAX}
+    backend = context_of(client.app).backend
+    key = f"screenings/{done['id']}/plan.json"
+    plan = backend.store.objects.get(key)
+
+    def refused() -> None:
+        answer = client.post(f"{V1}/dry-run", json=asked)
+        assert (answer.status_code, answer.json()["code"]) == (409, "other_version")
+        assert "screen its dataset again" in answer.json()["detail"]
+
+    backend.store.objects.put(key, b'{"steps": []}')
+    refused()
+    backend.store.objects.put(key, plan)
+    assert client.post(f"{V1}/dry-run", json=asked).status_code == 200
+    for column in (TABLE.c.policy, TABLE.c.recipe):
+        mine = TABLE.c.id == done["id"]
+        with backend.engine.begin() as connection:
+            before = connection.execute(select(column).where(mine)).scalar_one()
+            broken = {column.name: {"a_key_that_is_gone": 1}}
+            connection.execute(update(TABLE).where(mine).values(broken))
+        refused()
+        with backend.engine.begin() as connection:
+            whole = {column.name: before}
+            connection.execute(update(TABLE).where(mine).values(whole))
+    assert client.post(f"{V1}/dry-run", json=asked).status_code == 200
+
+
+def test_dry_runs_are_done_one_at_a_time(
+    client: TestClient, row: Any, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = screened(client, wait, rows=[row()])
+    asked = {"screening": done["id"], "policy": LAX}
+    inside: list[int] = []
+    most: list[int] = []
+    real = dry_run.decide_again
+
+    def slow(*given: Any) -> Any:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.1)
+        inside.pop()
+        return real(*given)
+
+    monkeypatch.setattr(dry_run, "decide_again", slow)
+    with ThreadPoolExecutor(4) as callers:
+        ask = partial(client.post, f"{V1}/dry-run", json=asked)
+        answers = [each.result() for each in [callers.submit(ask) for _ in range(4)]]
+    assert [each.status_code for each in answers] == [200] * 4
+    assert most == [1] * 4
 
 
 def test_a_dry_run_needs_a_screening_that_is_finished(

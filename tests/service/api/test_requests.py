@@ -3,15 +3,23 @@
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from service.api.app import create_app
+from service.api.context import context_of, keep_context
 from service.api.rate_limit import RateLimit
 from service.models import Models
+from service.policy import Policy
 from service.settings import Settings
+from service.storage.datasets import Upload
+from service.storage.screening import request_digest
+from service.storage.tables import SCREENINGS
+from trial.recipe import Recipe
 
 V1 = "/v1/screenings"
 Wait = Callable[..., None]
@@ -93,6 +101,81 @@ def test_a_request_sent_twice_under_one_key_counts_once(
     client.delete(done["links"]["self"])
     fresh = client.post(V1, json=asked, headers=headers)
     assert fresh.json()["id"] != done["id"]
+
+
+@pytest.fixture
+def idle(settings: Settings, models: Models) -> Iterator[TestClient]:
+    """Give a service that only takes requests, as many as are sent."""
+    changed = {"queues": (), "max_queued": 50}
+    app = create_app(settings.model_copy(update=changed), load=lambda: models)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def change_all(client: TestClient) -> None:
+    """Change what a request may be said to come to: policies, and the settings."""
+    policy = {"trial": {"required": False}}
+    client.post("/v1/policies", json={"name": "acme", "policy": policy})
+    here = context_of(client.app)
+    changed = {"row_budget": 7, "run_trial": False, "high_priority_tenants": ()}
+    settings = here.settings.model_copy(update=changed)
+    other = Policy(name="another")
+    keep_context(client.app, replace(here, settings=settings, policy=other))
+
+
+DEFAULTS = {"recipe": {"epochs": Recipe().epochs}, "run_trial": True}
+ASKED: list[dict[str, Any]] = [{}, {"policy": "acme"}, {"priority": "high"}]
+
+
+@pytest.mark.parametrize("more", ASKED)
+def test_a_request_is_the_same_whatever_changed_since(
+    idle: TestClient, row: Any, settings: Settings, more: dict[str, Any]
+) -> None:
+    idle.post("/v1/policies", json={"name": "acme"})
+    rows = {"rows": [row()]}
+    file = {"file": ("f.jsonl", b'{"prompt": "a", "completion": "b"}\n')}
+    sent: list[tuple[str, dict[str, Any]]] = [
+        (V1, {"json": {**rows, **more}}),
+        ("/v1/batches", {"json": {"datasets": [rows, rows], **more}}),
+    ]
+    forms = [(path, {"files": file, "data": more}) for path, _ in sent]
+
+    def send(key: str, requests: Any) -> list[str]:
+        headers = {"Idempotency-Key": key}
+        answers = [idle.post(path, headers=headers, **body) for path, body in requests]
+        assert [each.status_code for each in answers] == [202, 202], answers[0].text
+        return [each.json()["id"] for each in answers]
+
+    first = [*send("json", sent), *send("form", forms)]
+    change_all(idle)
+    assert [*send("json", sent), *send("form", forms)] == first
+    for _, body in sent:
+        body["json"].update(DEFAULTS)
+    assert send("json", sent) == first[:2]
+    incoming = settings.data_dir / "objects" / "incoming"
+    assert [each for each in incoming.rglob("*") if each.is_file()] == []
+    for path, body in sent:
+        other = {**body["json"], "recipe": {"epochs": 2}}
+        answer = idle.post(path, json=other, headers={"Idempotency-Key": "json"})
+        assert answer.status_code in (403, 422)
+
+
+def test_a_key_that_was_sent_before_the_upgrade_still_fits(
+    idle: TestClient, row: Any
+) -> None:
+    asked, headers = {"rows": [row()], "name": "n"}, {"Idempotency-Key": "order-1"}
+    first = idle.post(V1, json=asked, headers=headers).json()
+    backend = context_of(idle.app).backend
+    job = backend.store.job(first["id"])
+    assert job is not None
+    given = Upload("", job.dataset, 0, job.form)
+    mine = update(SCREENINGS).where(SCREENINGS.c.id == first["id"])
+    with backend.engine.begin() as connection:
+        old = request_digest(job.order, given)
+        connection.execute(mine.values(request=old))
+    assert idle.post(V1, json=asked, headers=headers).json() == first
+    other = idle.post(V1, json={**asked, "name": "m"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
 def test_requests_at_once_under_one_key_count_once(

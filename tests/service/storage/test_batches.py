@@ -7,14 +7,15 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from service.caller import OPEN, Caller
 from service.jobs.backend import Backend
 from service.policy import Policy
 from service.storage.batch import Batch
-from service.storage.batches import Batches, sweep_batches
+from service.storage.batches import Batches, _digest, sweep_batches
 from service.storage.datasets import Upload
+from service.storage.once import NEVER, Once
 from service.storage.screening import Order
 from service.storage.store import KeyReused, QueueFull
 from service.storage.tables import BATCHES, SCREENINGS
@@ -36,7 +37,7 @@ def count(backend: Backend, table: Any) -> int:
 
 
 def test_a_batch_is_the_tenants_alone(backend: Backend) -> None:
-    made = backend.accept_batch("b", asked(backend, b"1", b"2"), OPEN, "")
+    made = backend.accept_batch("b", asked(backend, b"1", b"2"), OPEN)
     assert (made.size, made.status, made.statuses) == (2, "queued", {"queued": 2})
     assert backend.batches(OPEN).find(made.id) == made
     ids = backend.batches(OPEN).screenings(made.id)
@@ -56,9 +57,7 @@ def test_a_batch_is_the_tenants_alone(backend: Backend) -> None:
 def test_the_next_page_follows_though_all_of_this_one_is_deleted(
     backend: Backend,
 ) -> None:
-    ids = [
-        backend.accept_batch(name, asked(backend, b"1"), OPEN, "").id for name in "abc"
-    ]
+    ids = [backend.accept_batch(name, asked(backend, b"1"), OPEN).id for name in "abc"]
     batches = backend.batches(OPEN)
     page, cursor = batches.page(limit=2)
     assert [each.id for each in page] == [ids[2], ids[1]]
@@ -74,11 +73,11 @@ def test_the_next_page_follows_though_all_of_this_one_is_deleted(
 
 def test_one_too_many_and_none_is_taken(backend: Backend) -> None:
     with pytest.raises(QueueFull):
-        backend.accept_batch("b", asked(backend, b"1", b"2", b"3", b"4"), OPEN, "")
+        backend.accept_batch("b", asked(backend, b"1", b"2", b"3", b"4"), OPEN)
     assert (count(backend, BATCHES), count(backend, SCREENINGS)) == (0, 0)
     assert backend.store.objects.keys("incoming") == []
     assert backend.store.objects.keys("datasets") == []
-    backend.accept_batch("b", asked(backend, b"1", b"2", b"3"), OPEN, "")
+    backend.accept_batch("b", asked(backend, b"1", b"2", b"3"), OPEN)
 
 
 def test_the_same_key_at_the_same_time_makes_one_batch(backend: Backend) -> None:
@@ -87,7 +86,7 @@ def test_the_same_key_at_the_same_time_makes_one_batch(backend: Backend) -> None
     threads = [
         threading.Thread(
             target=lambda each=each: made.append(
-                backend.accept_batch("b", each, OPEN, "key")
+                backend.accept_batch("b", each, OPEN, Once("key", "a"))
             )
         )
         for each in given
@@ -99,9 +98,20 @@ def test_the_same_key_at_the_same_time_makes_one_batch(backend: Backend) -> None
     assert len({batch.id for batch in made}) == 1
     assert (count(backend, BATCHES), count(backend, SCREENINGS)) == (1, 2)
     with pytest.raises(KeyReused):
-        backend.accept_batch("b", asked(backend, b"2"), OPEN, "key")
-    again = backend.accept_batch("b", asked(backend, b"2"), OTHER, "key")
+        backend.accept_batch("b", asked(backend, b"2"), OPEN, Once("key", "b"))
+    again = backend.accept_batch("b", asked(backend, b"2"), OTHER, Once("key", "b"))
     assert again.id != made[0].id
+
+
+def test_a_key_from_before_the_upgrade_still_fits_its_batch(backend: Backend) -> None:
+    given, late = asked(backend, b"1", b"2"), Once("key", "late")
+    made = backend.accept_batch("b", given, OPEN, Once("key", "early"))
+    with backend.engine.begin() as connection:
+        connection.execute(update(BATCHES).values(request=_digest("b", given)))
+    again = backend.accept_batch("b", asked(backend, b"1", b"2"), OPEN, late)
+    assert again.id == made.id
+    with pytest.raises(KeyReused):
+        backend.accept_batch("c", asked(backend, b"1", b"2"), OPEN, late)
 
 
 def test_a_key_is_looked_for_again_where_its_own_rows_took_the_last_room(
@@ -117,9 +127,9 @@ def test_a_key_is_looked_for_again_where_its_own_rows_took_the_last_room(
         return "what the first one made"
 
     with pytest.raises(QueueFull):
-        backend.store.in_turn(accept, [], "")
+        backend.store.in_turn(accept, [], NEVER)
     calls.clear()
-    assert backend.store.in_turn(accept, [], "key") == "what the first one made"
+    assert backend.store.in_turn(accept, [], Once("key")) == "what the first one made"
 
 
 def test_batches_over_the_same_datasets_do_not_lock_each_other_out(
@@ -132,7 +142,7 @@ def test_batches_over_the_same_datasets_do_not_lock_each_other_out(
     def accept(order: list[bytes], caller: Caller) -> None:
         for _ in range(5):
             try:
-                batch = backend.accept_batch("b", asked(backend, *order), caller, "")
+                batch = backend.accept_batch("b", asked(backend, *order), caller)
                 backend.delete_batch(batch.id, caller)
             except QueueFull:
                 pass
@@ -152,13 +162,28 @@ def test_batches_over_the_same_datasets_do_not_lock_each_other_out(
 
 
 def test_a_batch_goes_with_its_last_screening(backend: Backend) -> None:
-    made = backend.accept_batch("b", asked(backend, b"1", b"2"), OPEN, "")
+    made = backend.accept_batch("b", asked(backend, b"1", b"2"), OPEN)
     first, last = backend.batches(OPEN).screenings(made.id)
     for screening, kept in ((first, 1), (last, 0)):
         backend.delete(screening, OPEN)
         with backend.engine.begin() as connection:
             sweep_batches(connection)
         assert count(backend, BATCHES) == kept
+
+
+def test_a_batch_that_waits_is_queued_whatever_of_it_is_deleted(
+    backend: Backend,
+) -> None:
+    made = backend.accept_batch("b", asked(backend, b"1", b"2", b"3"), OPEN)
+    first, second, _ = backend.batches(OPEN).screenings(made.id)
+    backend.delete(first, OPEN)
+    left = backend.batches(OPEN).find(made.id)
+    assert left is not None
+    assert (left.size, left.status, left.statuses) == (3, "queued", {"queued": 2})
+    backend.store.start(second)
+    begun = backend.batches(OPEN).find(made.id)
+    assert begun is not None
+    assert begun.status == "running"
 
 
 class HeldUp:

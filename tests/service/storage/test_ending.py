@@ -37,7 +37,7 @@ def accept(backend: Backend, size: int, by: Caller = OPEN) -> tuple[str, list[st
     order = Order("secret name", Policy(), Recipe(), run_trial=False)
     receive = backend.store.datasets.receive
     asked = [(order, receive(BytesIO(b"%d" % n))) for n in range(size)]
-    made = backend.accept_batch("secret name", asked, by, "")
+    made = backend.accept_batch("secret name", asked, by)
     return made.id, backend.batches(by).screenings(made.id)
 
 

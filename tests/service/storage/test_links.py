@@ -16,6 +16,7 @@ from service.settings import Settings
 from service.storage.database import reading
 from service.storage.datasets import Link, Upload
 from service.storage.links import Links
+from service.storage.once import Once
 from service.storage.screening import Fault, Order, request_digest
 from service.storage.sealing import Seal, Unsealable
 from service.storage.tables import SCREENINGS
@@ -134,12 +135,12 @@ def test_one_that_cannot_be_queued_keeps_its_url_and_is_fetched_again(
 
 def test_a_batch_has_uploads_and_links(backend: Backend) -> None:
     given: list[Any] = [(ORDER, receive(backend)), (ORDER, Link(URL))]
-    batch = backend.accept_batch("b", given, OPEN, "once")
+    batch = backend.accept_batch("b", given, OPEN, Once("once", "a"))
     first, second = backend.batches(OPEN).screenings(batch.id)
     links = backend.store.links
     assert (links.get(first), links.get(second)) == (None, Link(URL))
     given = [(ORDER, receive(backend)), (ORDER, Link(URL))]
-    assert backend.accept_batch("b", given, OPEN, "once").id == batch.id
+    assert backend.accept_batch("b", given, OPEN, Once("once", "a")).id == batch.id
     assert queued(backend) == {"ingest": 1, "detect": 1}
 
 

@@ -10,6 +10,7 @@ from service.models import Models
 from service.settings import Settings
 
 Row = Callable[..., dict[str, Any]]
+JSON = {"content-type": "application/json"}
 
 
 def test_a_scan_scores_rows_at_once_and_never_accepts_unmeasured(
@@ -49,9 +50,9 @@ def test_lone_surrogates_in_rows_do_not_break_an_answer(
     client: TestClient, row: Row
 ) -> None:
     body = json.dumps({"rows": [row("BAD \ud800")]})
-    answer = client.post("/v1/scan", content=body)
+    answer = client.post("/v1/scan", content=body, headers=JSON)
     assert answer.status_code == 200
     assert answer.json()["decision"]["outcome"] == "REVIEW"
     named = json.dumps({"rows": [row()], "name": "\udfff"})
-    answer = client.post("/v1/scan", content=named)
+    answer = client.post("/v1/scan", content=named, headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
