@@ -9,8 +9,9 @@ request. All rows of a file must have the same shape.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from detectors.dataset import BadLine, Dataset, Example, Origin
 from detectors.errors import DatasetError
@@ -25,18 +26,32 @@ from detectors.reading.rowshape import read_row
 __all__ = ["Limits", "iter_rows", "read_dataset", "read_rows"]
 
 _DEFAULT = Limits()
+_WATCHED_ROWS: Final = 2_000
+
+Watch = Callable[[], None]
 
 
-def read_dataset(path: Path, *, limits: Limits = _DEFAULT, name: str = "") -> Dataset:
+def _unwatched() -> None:
+    pass
+
+
+def read_dataset(
+    path: Path,
+    *,
+    limits: Limits = _DEFAULT,
+    name: str = "",
+    watch: Watch = _unwatched,
+) -> Dataset:
     """Read a file whole. `name` stands for it in origins, by default its file name.
 
     Bad rows are in `Dataset.bad_lines`; DatasetError where the file as a whole cannot
-    be read, goes over a limit, or holds no rows at all.
+    be read, goes over a limit, or holds no rows at all. `watch` is called between some
+    thousand rows: what it raises ends the reading.
     """
     name = name or path.name
     with opened(path, limits) as file:
         sha256, size = sha256_of(file), stat_size(file)
-        rows = _examples(records(file, limits), name, limits)
+        rows = _watched(_examples(records(file, limits), name, limits), watch)
         return _gathered(rows, name, sha256, size, limits)
 
 
@@ -52,18 +67,32 @@ def iter_rows(
 
 
 def read_rows(
-    rows: Iterable[object], *, name: str, limits: Limits = _DEFAULT
+    rows: Iterable[object],
+    *,
+    name: str,
+    limits: Limits = _DEFAULT,
+    watch: Watch = _unwatched,
 ) -> Dataset:
     """Read rows already parsed from JSON; lines are 1-based positions.
 
     `sha256` and `size_bytes` are those of the rows written as canonical JSON lines.
+    `watch` as in `read_dataset`.
     """
     written = _Written(limits)
     parsed = (written.record(line, row) for line, row in enumerate(rows, 1))
-    examples = list(_examples(parsed, name, limits))
+    examples = list(_watched(_examples(parsed, name, limits), watch))
     return _gathered(
         iter(examples), name, written.digest.hexdigest(), written.size, limits
     )
+
+
+def _watched(
+    rows: Iterator[Example | BadLine], watch: Watch
+) -> Iterator[Example | BadLine]:
+    for count, row in enumerate(rows, 1):
+        yield row
+        if count % _WATCHED_ROWS == 0:
+            watch()
 
 
 def _examples(

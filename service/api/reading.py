@@ -10,6 +10,7 @@ from typing import Final, TypeVar, get_args
 from anyio import CancelScope, move_on_after, to_thread
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
 
 from service.api.bodies import RecipeIn
 from service.api.context import Context
@@ -73,11 +74,15 @@ def _announced(request: Request, here: Context) -> int:
 
 
 async def _content(request: Request) -> bytearray:
-    """Read a body; 408 where it does not come to its end in time."""
+    """Read a body; 408 where it does not come to its end in time, 400 where it ends."""
     content = bytearray()
     with move_on_after(ARRIVAL_SECONDS) as limit:
-        async for block in request.stream():
-            content += block
+        try:
+            async for block in request.stream():
+                content += block
+        except ClientDisconnect as error:
+            said = "The connection ended before the body did."
+            raise Problem(400, "invalid_request", said) from error
     if limit.cancelled_caught:
         said = f"The body took more than {ARRIVAL_SECONDS:.0f} seconds to arrive."
         raise Problem(408, "body_too_slow", said, headers={"Connection": "close"})

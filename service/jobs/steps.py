@@ -307,7 +307,11 @@ class Steps:
     def _dataset(self) -> Dataset:
         job = self._job
         return self._has.store.datasets.read(
-            job.dataset, form=job.form, name=job.order.name, limits=self._has.limits
+            job.dataset,
+            form=job.form,
+            name=job.order.name,
+            limits=self._has.limits,
+            watch=lambda: self.tell(READ, 0, 1),
         )
 
     @cached_property

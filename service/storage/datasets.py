@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -180,18 +180,27 @@ class Datasets:
         except FileNotFoundError as error:
             raise DatasetError("the dataset is no longer stored") from error
 
-    def read(self, digest: str, *, form: str, name: str, limits: Limits) -> Dataset:
+    def read(
+        self,
+        digest: str,
+        *,
+        form: str,
+        name: str,
+        limits: Limits,
+        watch: Callable[[], None] = lambda: None,
+    ) -> Dataset:
         """Read a dataset; DatasetError as `read_dataset` raises it.
 
-        Its digest and size are those under which it is kept, of rows too.
+        Its digest and size are those under which it is kept, of rows too. `watch` is
+        called between some thousand rows, and may end the reading.
         """
         with self.path(digest) as path:
             if form == "rows":
                 rows = json.loads(path.read_text("utf-8"))
-                found = read_rows(rows, name=name, limits=limits)
+                found = read_rows(rows, name=name, limits=limits, watch=watch)
                 size = path.stat().st_size
                 return replace(found, sha256=digest, size_bytes=size)
-            return read_dataset(path, limits=limits, name=name)
+            return read_dataset(path, limits=limits, name=name, watch=watch)
 
 
 def _hold(

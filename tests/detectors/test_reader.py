@@ -604,3 +604,20 @@ def test_any_sound_rows_keep_their_fingerprint_through_any_format(
     assert not expected.bad_lines
     assert not found.bad_lines
     assert found.fingerprint == expected.fingerprint
+
+
+def test_a_long_reading_can_be_ended_between_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(jsonl([{"text": f"row {n}"} for n in range(5_000)]))
+    calls: list[int] = []
+
+    def stop() -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise InterruptedError
+
+    assert len(read_dataset(path, watch=lambda: calls.append(0))) == 5_000
+    assert calls == [0, 0]
+    calls.clear()
+    with pytest.raises(InterruptedError):
+        read_dataset(path, watch=stop)

@@ -166,6 +166,15 @@ def test_a_body_that_does_not_come_to_its_end_is_given_up(
     assert (caught.value.status_code, caught.value.code) == (408, "body_too_slow")
 
 
+def test_a_client_that_hangs_up_is_no_fault_of_the_service() -> None:
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(Problem) as caught:
+        anyio.run(reading._content, Request({"type": "http", "headers": []}, gone))
+    assert (caught.value.status_code, caught.value.code) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize(
     ("headers", "room"),
     [
