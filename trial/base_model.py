@@ -208,11 +208,21 @@ def _load_tokenizer(
         tokenizer.chat_template = chat_template
         notes.append("chat template: given with the recipe")
     elif isinstance(tokenizer.chat_template, dict):
-        tokenizer.chat_template = tokenizer.get_chat_template()
+        tokenizer.chat_template = _default_template(tokenizer.chat_template, name)
     elif not tokenizer.chat_template:
         tokenizer.chat_template = FALLBACK_TEMPLATE
         notes.append("chat template: none in the model, plain 'role: text' lines used")
     return tokenizer, notes
+
+
+def _default_template(templates: dict[str, str], name: str) -> str:
+    if "default" not in templates:
+        raise ModelError(
+            f"base model {name!r} has several chat templates and no default: "
+            f"{', '.join(sorted(templates))}; give the text of one as chat_template of "
+            "the recipe"
+        )
+    return templates["default"]
 
 
 def _load_model(
