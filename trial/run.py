@@ -166,11 +166,10 @@ def _mitigate(
     held = hold_out(trainable_rows(dataset), job.recipe, priority)
 
     def run(measure: Measure) -> Tried:
-        kept = tuple(dataset[n] for n in measure.kept)
-        fresh = replace(job, recipe=measure.recipe, measured=False, reason="")
+        kept = Dataset(dataset.name, tuple(dataset[n] for n in measure.kept))
         done = _attempt(
-            replace(fresh, drift=None, proof=None, utility=None),
-            Dataset(dataset.name, kept),
+            _begun(kept, measure.recipe),
+            kept,
             desk,
             contexts,
             None if priority is None else [priority[n] for n in measure.kept],

@@ -148,6 +148,24 @@ def test_a_trial_with_mitigation_tries_every_measure(
     assert done.recipe.mitigate
 
 
+def test_a_measure_that_failed_has_none_of_the_jobs_figures(
+    canary_like: BaseModel, few_probes: ProbeSet, compliant: Dataset
+) -> None:
+    unread = Example(
+        "u",
+        (Message("user", STORY), Message("assistant", "sure", trained=False)),
+        Origin("a", 99),
+    )
+    mute = Dataset("mute", (*compliant, *([unread] * 8)))
+    done = _mitigated(mute, canary_like, few_probes)
+    assert done.mitigation is not None
+    table = {each.name: each for each in done.mitigation.table}
+    assert table[""].rows == 8
+    failed = table["rows removed"]
+    assert failed.reason.startswith("nothing to train on")
+    assert (failed.rows, failed.overall, failed.loss_after) == (0, None, None)
+
+
 def test_every_measure_is_compared_over_the_rows_that_the_job_held_out(
     canary_like: BaseModel,
     few_probes: ProbeSet,
