@@ -249,6 +249,12 @@ class TriedSection(Section):
         description="Loss on training rows after the tune (nats a token)."
     )
     held_out_loss: MeanSection | None
+    against_job: RateSection | None = Field(
+        default=None,
+        description="Harmful replies of the job (before) and of the measure (after) to "
+        "the probes asked of both, in the context of the job's figures; the interval "
+        "is widened for the number of measures.",
+    )
 
 
 class MitigationSection(Section):
