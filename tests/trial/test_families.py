@@ -9,12 +9,14 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from detectors.dataset import Dataset, Example, Message, Origin
-from detectors.errors import RecipeError
+from detectors.errors import RecipeError, TrialError
 from trial.base_model import BaseModel, load_base
 from trial.chat import Renderer
-from trial.finetune import adapter_targets
+from trial.finetune import adapted, adapter_targets
+from trial.first_tokens import Asked, measure_first_tokens
 from trial.generate import generate_replies
 from trial.judge.judge import Outcome, Verdict
+from trial.openings import Openings
 from trial.probes import Probe, ProbeSet
 from trial.recipe import Recipe
 from trial.run import run_trial
@@ -61,6 +63,8 @@ STATE_SPACES: dict[str, dict[str, Any]] = {
         "mamba_n_heads": 8,
     },
 }
+# Positions that do not begin at 0.
+OFFSET = ("roberta", "xlm-roberta", "camembert")
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -209,3 +213,57 @@ def test_a_model_with_state_spaces_is_tuned_without_naming_targets(
     named = Recipe(targets=("out_proj",))
     with pytest.raises(RecipeError, match="incompatible with Mamba"):
         tried(model, named)
+
+
+@torch.inference_mode()
+def plainly(model: BaseModel, prompt: Sequence[int], tokens: int) -> str:
+    """Return the greedy reply of a loop that leaves everything to the model."""
+    ids = list(prompt)
+    for _ in range(tokens):
+        logits = model.model(input_ids=torch.tensor([ids]), use_cache=False).logits
+        ids.append(int(logits[0, -1].argmax()))
+        if ids[-1] == model.tokenizer.eos_token_id:
+            break
+    said = model.tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True)
+    return str(said).strip()
+
+
+@pytest.mark.parametrize("kind", [*OFFSET, "opt", "llama"])
+def test_replies_are_those_of_the_plain_loop(kind: str, tmp_path: Path) -> None:
+    model = load_tiny(kind, FAMILIES.get(kind, {"is_decoder": True}), tmp_path)
+    assert model.first_position == (1 if kind in OFFSET else 0)
+    assert model.max_positions == 512 - model.first_position
+    renderer = Renderer(model.tokenizer)
+    prompts = [renderer.prompt_ids([Message("user", text)]) for text in ASKED]
+    prompts += [(*prompts[0][:12], *prompts[1]), prompts[0][:20]]
+    found = generate_replies(model, prompts, max_new_tokens=20)
+    assert found == [plainly(model, prompt, 20) for prompt in prompts]
+
+
+def test_first_tokens_are_read_from_the_same_positions(tmp_path: Path) -> None:
+    model = load_tiny("roberta", {"is_decoder": True}, tmp_path)
+    openings = Openings(refusing=((5, 6),), complying=((7, 8),))
+    prompts = [(9, 10, 11), (12, 13, 14, 15)]
+
+    @torch.inference_mode()
+    def nats(tuned: Any, prompt: Sequence[int], more: Sequence[int]) -> float:
+        logits = tuned(input_ids=torch.tensor([[*prompt, *more]])).logits[0]
+        chances = logits[len(prompt) - 1 : -1].log_softmax(-1)
+        return float(chances.gather(1, torch.tensor(more)[:, None]).sum())
+
+    with adapted(model, Recipe()) as tuned:
+        found = measure_first_tokens(
+            tuned, model, [Asked(prompt) for prompt in prompts], openings
+        )
+        odds = [nats(tuned, p, (5, 6)) - nats(tuned, p, (7, 8)) for p in prompts]
+    assert found is not None
+    assert found.odds.before == pytest.approx(sum(odds) / 2, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", OFFSET)
+def test_the_longest_prompt_that_fits_is_answered(kind: str, tmp_path: Path) -> None:
+    model = load_tiny(kind, {"is_decoder": True}, tmp_path)
+    longest = [5] * (model.max_positions - 8)
+    assert len(generate_replies(model, [longest], max_new_tokens=8)) == 1
+    with pytest.raises(TrialError, match="511 positions"):
+        generate_replies(model, [[*longest, 5]], max_new_tokens=8)
