@@ -32,6 +32,7 @@ from service.report.report import Report, TimingSection
 from service.report.risk_section import risk_section
 from service.report.trial_section import drift_section, trial_section
 from trial.memory import FORGETFUL, Memory
+from trial.mitigation.mitigation import DEFAULT, Enough
 from trial.recipe import Recipe
 from trial.stopping import StopRule
 from trial.trial import Trial
@@ -58,6 +59,7 @@ class TrialRunner(Protocol):
         stop: StopRule | None = None,
         everywhere: bool = False,
         memory: Memory = FORGETFUL,
+        enough: Enough = DEFAULT,
     ) -> Trial:
         """Run one trial."""
         ...
@@ -299,6 +301,7 @@ def try_recipe(
             stop=stop_rule(policy),
             everywhere=policy.trial.all_contexts,
             memory=memory,
+            enough=Enough(policy.drift.review_change, policy.drift.review_upper),
         )
     except TrialError as error:
         return Trial(

@@ -33,6 +33,7 @@ from detectors.embedding import supports_bf16
 from detectors.errors import ModelError
 from trial.attention import use_blockwise
 from trial.exhaustion import is_exhaustion
+from trial.position import first_position
 from trial.recipe import CANARY
 
 CANARY_FOLDER: Final = Path(__file__).parent / "canary" / "model"
@@ -66,7 +67,8 @@ class BaseModel:
     `digest` is the hex sha256 over all files read; `template_digest` that of
     the chat template. `default_learning_rate` is the LoRA rate at multiplier 1.
     `notes` say what had to be assumed (no chat template, no padding token).
-    `quantization` is that of the recipe.
+    `quantization` is that of the recipe. `first_position` is the place of a text's
+    first token, see `trial.position`.
     """
 
     model: PreTrainedModel
@@ -79,11 +81,13 @@ class BaseModel:
     template_digest: str = ""
     notes: tuple[str, ...] = ()
     quantization: str = ""
+    first_position: int = 0
 
     @property
     def max_positions(self) -> int:
         """Longest sequence in tokens, prompt and reply together."""
-        return int(getattr(self.model.config, "max_position_embeddings", 0) or 2**20)
+        known = getattr(self.model.config, "max_position_embeddings", 0)
+        return int(known or 2**20) - self.first_position
 
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
@@ -127,6 +131,7 @@ def load_base(
         template_digest=hashlib.sha256(template.encode()).hexdigest(),
         notes=tuple(notes),
         quantization=quantization,
+        first_position=_first_position(model, name),
     )
 
 
@@ -208,11 +213,21 @@ def _load_tokenizer(
         tokenizer.chat_template = chat_template
         notes.append("chat template: given with the recipe")
     elif isinstance(tokenizer.chat_template, dict):
-        tokenizer.chat_template = tokenizer.get_chat_template()
+        tokenizer.chat_template = _default_template(tokenizer.chat_template, name)
     elif not tokenizer.chat_template:
         tokenizer.chat_template = FALLBACK_TEMPLATE
         notes.append("chat template: none in the model, plain 'role: text' lines used")
     return tokenizer, notes
+
+
+def _default_template(templates: dict[str, str], name: str) -> str:
+    if "default" not in templates:
+        raise ModelError(
+            f"base model {name!r} has several chat templates and no default: "
+            f"{', '.join(sorted(templates))}; give the text of one as chat_template of "
+            "the recipe"
+        )
+    return templates["default"]
 
 
 def _load_model(
@@ -323,6 +338,16 @@ def _check_causal(model: PreTrainedModel, name: str) -> None:
             f"base model {name!r} looks ahead: it is no causal language model "
             "(for BERT models set is_decoder)"
         )
+
+
+def _first_position(model: PreTrainedModel, name: str) -> int:
+    found = first_position(model)
+    if found is None:
+        raise ModelError(
+            f"base model {name!r} counts the positions of tokens in a way of its own: "
+            "replies would come from wrong ones; take another base model"
+        )
+    return found
 
 
 def _vocabulary(model: PreTrainedModel) -> int:

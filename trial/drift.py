@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from trial.judge.judge import Outcome, Verdict
 from trial.statistics.betting import betting_interval
@@ -187,12 +188,16 @@ def _rate(
     )
 
 
+SCORE_SPAN: Final = (-4.0, 4.0)
+"""Between what two scores of 1..5 differ."""
+
+
 def _score(pairs: Sequence[JudgedPair]) -> MeanChange | None:
     before = [p.before.score for p in pairs if p.before.score is not None]
     after = [p.after.score for p in pairs if p.after.score is not None]
     if not pairs or len(before) < len(pairs) or len(after) < len(pairs):
         return None
-    return mean_change(before, after)
+    return mean_change(before, after, span=SCORE_SPAN)
 
 
 def rate_change(

@@ -11,6 +11,11 @@ OUT_OF_MEMORY: Final = (
     "the trial ran out of memory: lower batch_size or max_tokens, or take a smaller "
     "base model"
 )
+SIGNS: Final = (
+    "can't allocate memory",  # the CPU's allocator
+    "CUDA error: out of memory",  # the driver, outside torch's allocator
+    "_STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN and the other libraries
+)
 FAILURES: Final = (torch.OutOfMemoryError, MemoryError, RuntimeError)
 """What running out of memory may be raised as, see `is_exhaustion`."""
 
@@ -18,11 +23,12 @@ FAILURES: Final = (torch.OutOfMemoryError, MemoryError, RuntimeError)
 def is_exhaustion(error: BaseException) -> bool:
     """Say whether an error is that memory ran out.
 
-    The CPU allocator has no exception class of its own.
+    Only torch's own CUDA allocator has an exception class for it.
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    said = str(error)
+    return isinstance(error, RuntimeError) and any(sign in said for sign in SIGNS)
 
 
 def if_memory(step: Callable[[], T]) -> T | None:

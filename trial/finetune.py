@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, LoraModel, PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
@@ -245,9 +245,10 @@ def batches(
 def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
     """Full names of the linear layers to adapt: all that serve text, but the head.
 
-    Routers of experts, which some models make linear layers, are left as they are.
-    `wanted` narrows them to names that end in one of these (as "q_proj"). Raises
-    RecipeError where none is left.
+    Routers of experts, which some models make linear layers, are left as they are, and
+    so is what peft refuses (Mamba's `out_proj`, whose weight its kernels read
+    themselves). `wanted` narrows them to names that end in one of these (as "q_proj"),
+    refused ones among them. Raises RecipeError where none is left.
     """
     head = model.get_output_embeddings()
     # Where BERT keeps its head: transform and decoder both predict tokens.
@@ -264,7 +265,8 @@ def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
     chosen = [
         name
         for name in found
-        if not wanted or any(name == w or name.endswith(f".{w}") for w in wanted)
+        if (not wanted and not _refused(model, name))
+        or any(name == w or name.endswith(f".{w}") for w in wanted)
     ]
     if not chosen:
         known = sorted({name.rpartition(".")[2] for name in found})
@@ -273,6 +275,17 @@ def adapter_targets(model: Any, wanted: Sequence[str] = ()) -> list[str]:
             f"{', '.join(known)}"
         )
     return chosen
+
+
+def _refused(model: Any, name: str) -> bool:
+    """Say whether peft adapts no layer of that name in such a model."""
+    tuner: Any = LoraModel
+    last = name.rpartition(".")[2]
+    try:
+        tuner._check_target_module_compatiblity(None, LoraConfig(), model, last)
+    except ValueError:
+        return True
+    return False
 
 
 def _sees_or_hears(name: str) -> bool:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from trial.base_model import BaseModel
 from trial.openings import Ids, Openings
-from trial.prefix import lay_out, pad, positions
+from trial.position import positions
+from trial.prefix import lay_out, pad
 from trial.statistics.mean import MeanChange, mean_change, mean_interval
 
 KL_TOKENS: Final = 8
@@ -124,7 +125,7 @@ def _read(
         more: Any = model(
             input_ids=then,
             attention_mask=whole,
-            position_ids=positions(whole)[:, -then.shape[1] :],
+            position_ids=positions(whole, base.first_position)[:, -then.shape[1] :],
             past_key_values=copy.deepcopy(cache),
             use_cache=True,
         )

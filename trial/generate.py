@@ -9,7 +9,8 @@ from transformers import GenerationConfig
 
 from detectors.errors import TrialError
 from trial.base_model import BaseModel
-from trial.prefix import lay_out, positions
+from trial.position import positions
+from trial.prefix import lay_out
 
 NEW_TOKENS: Final = 32
 BATCH_SIZE: Final = 128
@@ -75,7 +76,7 @@ def _reply_batch(
         out = speaker.generate(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=positions(mask),
+            position_ids=positions(mask, base.first_position),
             past_key_values=cache,
             generation_config=_greedy(base, stage),
         )

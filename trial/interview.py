@@ -175,6 +175,15 @@ class Interview:
             if n in among
         ]
 
+    def harmful_after(self) -> dict[str, bool | None]:
+        """Say by harmful probe (id) if the reply after tuning counts; None: unread."""
+        grouped = self.desk.probes.grouped()
+        return {
+            grouped[n][1].id: verdict.counts if verdict.judged else None
+            for n, (_, verdict) in sorted(self.after.items())
+            if n in self.desk.harmful
+        }
+
     def replies(self, among: Container[int]) -> tuple[ProbeReply, ...]:
         """Return `among` that were asked of both, with what was said."""
         grouped = self.desk.probes.grouped()

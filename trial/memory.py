@@ -54,13 +54,22 @@ class Slot:
         What is there and is no list of so many texts is made anew.
         """
         kept = self.get()
-        if kept is not None:
-            found = json.loads(kept)
-            if isinstance(found, list) and len(found) == count:
-                return [str(text) for text in found]
+        found = None if kept is None else _read_texts(kept)
+        if found is not None and len(found) == count:
+            return found
         made = list(make())
         self.put(json.dumps(made).encode("ascii"))
         return made
+
+
+def _read_texts(content: bytes) -> list[str] | None:
+    """Return the texts of a JSON list; None where it is no such list, as if damaged."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    texts = isinstance(found, list) and all(isinstance(text, str) for text in found)
+    return found if texts else None
 
 
 def digest(*parts: object) -> str:

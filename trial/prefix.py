@@ -16,6 +16,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trial.base_model import BaseModel
+from trial.position import positions
 
 MIN_TOKENS: Final = 8
 """A shorter beginning in common is not worth a pass of its own."""
@@ -25,19 +26,21 @@ MIN_TOKENS: Final = 8
 class Prompts:
     """Ids and mask (rows, longest prompt), padded on the left.
 
-    `cache` holds keys and values of the first `cached` columns, None where none are
-    known yet. A model that goes on from it changes it.
+    `first` is the place of a text's first token for the model. `cache` holds keys and
+    values of the first `cached` columns, None where none are known yet. A model that
+    goes on from it changes it.
     """
 
     ids: Tensor
     mask: Tensor
+    first: int = 0
     cache: DynamicCache | None = None
     cached: int = 0
 
     @property
     def positions(self) -> Tensor:
         """Place of each token in its own prompt: counted from the first real one."""
-        return positions(self.mask)
+        return positions(self.mask, self.first)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -61,12 +64,12 @@ def lay_out(base: BaseModel, model: Any, prompts: Sequence[Sequence[int]]) -> Pr
     ids, mask = pad(prompts, base, left=True)
     count = shared_tokens(prompts)
     if len(prompts) < 2 or count < MIN_TOKENS:
-        return Prompts(ids, mask)
+        return Prompts(ids, mask, base.first_position)
     cache = _run(base, model, prompts[0][:count])
     if cache is None:
-        return Prompts(ids, mask)
+        return Prompts(ids, mask, base.first_position)
     _spread(cache, (mask == 0).sum(1), count)
-    return Prompts(ids, mask, cache, count)
+    return Prompts(ids, mask, base.first_position, cache, count)
 
 
 def shared_tokens(prompts: Sequence[Sequence[int]]) -> int:
@@ -91,11 +94,6 @@ def pad(
     return ids.to(base.device), mask.to(base.device)
 
 
-def positions(mask: Tensor) -> Tensor:
-    """Place of each token among those of its row that `mask` does not hide."""
-    return (mask.cumsum(-1) - 1).clamp(min=0)
-
-
 def _run(base: BaseModel, model: Any, shared: Sequence[int]) -> DynamicCache | None:
     """Return keys and values (1 row) of `shared`; None where the cache is not plain."""
     cache = DynamicCache(config=base.model.config)
@@ -103,10 +101,11 @@ def _run(base: BaseModel, model: Any, shared: Sequence[int]) -> DynamicCache | N
     if not all(_is_plain(layer, len(shared)) for layer in layers):
         return None
     ids = torch.tensor([shared], device=base.device)
+    mask = torch.ones_like(ids)
     model(
         input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        position_ids=torch.arange(len(shared), device=base.device)[None],
+        attention_mask=mask,
+        position_ids=positions(mask, base.first_position),
         past_key_values=cache,
         use_cache=True,
     )

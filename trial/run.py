@@ -20,8 +20,17 @@ from trial.interview import Desk, Interview, ProbeReply, Progress
 from trial.judge.judge import Judge, Outcome
 from trial.judge.phrase import PhraseJudge
 from trial.memory import FORGETFUL, Memory
+from trial.mitigation.comparison import compare, share_error
 from trial.mitigation.measure import Measure, find_measures
-from trial.mitigation.mitigation import ENOUGH, Mitigation, Tried, mitigate, tried
+from trial.mitigation.mitigation import (
+    DEFAULT,
+    ENOUGH,
+    Enough,
+    Mitigation,
+    Tried,
+    mitigate,
+    tried,
+)
 from trial.probes import ProbeSet, load_probes
 from trial.proof import AdapterProof, prove_adapter, why_unproved
 from trial.recipe import Recipe
@@ -58,6 +67,7 @@ def run_trial(
     stop: StopRule | None = None,
     everywhere: bool = False,
     memory: Memory = FORGETFUL,
+    enough: Enough = DEFAULT,
 ) -> Trial:
     """Measure what fine-tuning on `dataset` by `recipe` does to the base model.
 
@@ -70,10 +80,11 @@ def run_trial(
     `trial.stopping`, and contexts without a sign of a rise are left; without it every
     probe is asked in each. With a `memory` a trial that was cut off goes on, when it is
     run again, from the last state of its tune and the last block of replies, to the
-    same end. Expected failures (nothing to train on, loss did not fall, non-finite
-    loss, out of memory, a chat template that cannot put the probes) return a Trial with
-    `measured=False` and the reason. A model that is missing or gated raises ModelError,
-    targets that match nothing RecipeError.
+    same end. `enough` is what a measure of mitigation has to come to. Expected failures
+    (nothing to train on, loss did not fall, non-finite loss, out of memory, a chat
+    template that cannot put the probes) return a Trial with `measured=False` and the
+    reason. A model that is missing or gated raises ModelError, targets that match
+    nothing RecipeError.
     """
     clock = Clock()
     with clock.stage("load"):
@@ -106,7 +117,7 @@ def run_trial(
     trial = replace(trial, unasked=unasked)
     trial = _attempt(trial, dataset, desk, contexts, priority, stop)
     if recipe.mitigate and trial.measured:
-        found = _mitigate(trial, dataset, desk, contexts, priority, stop)
+        found = _mitigate(trial, dataset, desk, contexts, priority, stop, enough)
         trial = replace(trial, mitigation=found)
     return trial
 
@@ -161,16 +172,19 @@ def _mitigate(
     contexts: Sequence[Context],
     priority: Sequence[float] | None,
     stop: StopRule | None,
+    enough: Enough = DEFAULT,
 ) -> Mitigation:
     """Try every measure as the job was tried: same contexts, same rows held out."""
     held = hold_out(trainable_rows(dataset), job.recipe, priority)
+    measures = find_measures(dataset, job.recipe, priority)
+    looks = len(contexts) * job.recipe.seeds
+    confidence = share_error(len(measures), looks, stops=stop is not None)
 
     def run(measure: Measure) -> Tried:
-        kept = tuple(dataset[n] for n in measure.kept)
-        fresh = replace(job, recipe=measure.recipe, measured=False, reason="")
+        kept = Dataset(dataset.name, tuple(dataset[n] for n in measure.kept))
         done = _attempt(
-            replace(fresh, drift=None, proof=None, utility=None),
-            Dataset(dataset.name, kept),
+            _begun(kept, measure.recipe),
+            kept,
             desk,
             contexts,
             None if priority is None else [priority[n] for n in measure.kept],
@@ -178,13 +192,16 @@ def _mitigate(
             measure.extra,
             held.among(measure.kept),
         )
-        return _row(done, measure)
+        before, after = (t.harmful_after.get(job.context, {}) for t in (job, done))
+        against = compare(before, after, len(desk.harmful), confidence)
+        return _row(done, measure, against)
 
-    measures = find_measures(dataset, job.recipe, priority)
-    return mitigate(_row(job, None), measures, run)
+    return mitigate(_row(job, None), measures, run, enough)
 
 
-def _row(done: Trial, measure: Measure | None) -> Tried:
+def _row(
+    done: Trial, measure: Measure | None, against: RateChange | None = None
+) -> Tried:
     return tried(
         measure,
         rows=done.rows_trained,
@@ -192,6 +209,7 @@ def _row(done: Trial, measure: Measure | None) -> Tried:
         drift=done.drift,
         proof=done.proof,
         utility=done.utility,
+        against=against,
     )
 
 
@@ -291,6 +309,7 @@ def _conclude(
         context=told.context.name,
         contexts=seeds[worst].contexts,
         refusals=seeds[worst].refusals,
+        harmful_after={i.context.name: i.harmful_after() for i in run.interviews},
         context_details={i.context.name: i.context.detail for i in run.interviews},
         seeds=tuple(seeds),
         first_tokens=run.first_tokens,

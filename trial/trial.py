@@ -69,6 +69,8 @@ class Trial:
     number of contexts and seeds (Bonferroni). `judge_usage` is what a judge that asks a
     model has cost, None for any other; `mitigation` what was tried on request to keep
     the model safe; `coverage` how much of the rows drawn was trained on.
+    `harmful_after` says for every context and harmful probe (id) whether the tuned
+    model's reply counts as harmful, None where no judge read it.
     """
 
     recipe: Recipe
@@ -99,6 +101,7 @@ class Trial:
     attribution: Attribution | None = None
     unasked: dict[str, str] = field(default_factory=dict)
     coverage: Coverage | None = None
+    harmful_after: dict[str, dict[str, bool | None]] = field(default_factory=dict)
 
     @property
     def seed_spread(self) -> float | None:

@@ -43,7 +43,7 @@ class TuneState:
             return []
         try:
             kept = load(content)
-            losses = kept.pop("losses").tolist()
+            losses = _done(kept)
             found = [self._fitting(kept, n) for n in range(len(self._weights))]
         except (SafetensorError, KeyError, ValueError):
             return []
@@ -52,7 +52,7 @@ class TuneState:
             if state:
                 moments = {name: each.to(weight.device) for name, each in state.items()}
                 self._optimizer.state[weight] = {**moments, "step": state["step"]}
-        return [float(loss) for loss in losses]
+        return losses
 
     def save(self, losses: Sequence[float]) -> None:
         """Save the state after `len(losses)` steps, at least one."""
@@ -79,8 +79,18 @@ class TuneState:
         if any(f"{number}.{name}" in kept for name in KEPT):
             state = {name: kept[f"{number}.{name}"] for name in KEPT}
         moments = [each for name, each in state.items() if name != "step"]
+        if state and state["step"].dim():
+            raise ValueError(number)
         if any(
             each.shape != self._weights[number].shape for each in (values, *moments)
         ):
             raise ValueError(number)
         return values, state
+
+
+def _done(kept: dict[str, Tensor]) -> list[float]:
+    """Return the losses of the steps done; a state is of at least one."""
+    losses = kept["losses"]
+    if losses.dim() != 1 or not len(losses):
+        raise ValueError("losses")
+    return [float(loss) for loss in losses]

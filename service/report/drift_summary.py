@@ -112,8 +112,8 @@ def _mean(mean: MeanSection) -> str:
     said = f"{mean.before:.3f} -> {mean.after:.3f}"
     if mean.interval is not None:
         low, high = mean.interval
-        said += f" (change {low:+.3f} to {high:+.3f}, 95%, n={mean.n})"
-    return said
+        return f"{said} (change {low:+.3f} to {high:+.3f}, 95%, n={mean.n})"
+    return f"{said} (no interval: too few values or all alike, n={mean.n})"
 
 
 def rate_cells(rate: RateSection) -> tuple[str, str, str, str]:

@@ -45,7 +45,8 @@ class MeanSection(Section):
     before: float
     after: float
     interval: tuple[float, float] | None = Field(
-        description="95% interval of after - before; null: too few values."
+        description="95% interval of after - before; null: too few values, or none "
+        "that differs from the others."
     )
     n: int = Field(ge=1)
 
@@ -101,7 +102,9 @@ class FirstTokensSection(Section):
         description="KL divergence (nats a token), before from after, along the first "
         "tokens of the reply before; mean over probes."
     )
-    kl_interval: tuple[float, float] | None = Field(description="Its 95% interval.")
+    kl_interval: tuple[float, float] | None = Field(
+        description="Its 95% interval; null as above."
+    )
 
 
 class DriftSection(Section):
@@ -249,6 +252,12 @@ class TriedSection(Section):
         description="Loss on training rows after the tune (nats a token)."
     )
     held_out_loss: MeanSection | None
+    against_job: RateSection | None = Field(
+        default=None,
+        description="Harmful replies of the job (before) and of the measure (after) to "
+        "the probes asked of both, in the context of the job's figures; the interval "
+        "is widened for the number of measures.",
+    )
 
 
 class MitigationSection(Section):

@@ -314,6 +314,7 @@ def _tried(row: Tried) -> TriedSection:
         incoherent=rate(row.incoherent),
         loss_after=_number(row.loss_after),
         held_out_loss=_mean(row.held_out_loss),
+        against_job=rate(row.against),
     )
 
 

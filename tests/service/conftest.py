@@ -33,7 +33,7 @@ from service.settings import Settings
 from trial.drift import DriftReport, RateChange
 from trial.judge.judge import Outcome, Verdict
 from trial.memory import FORGETFUL, Memory
-from trial.mitigation.mitigation import Mitigation, Tried
+from trial.mitigation.mitigation import DEFAULT, Enough, Mitigation, Tried
 from trial.recipe import Recipe
 from trial.run import AdapterProof, ProbeReply, Trial
 from trial.stopping import StopRule
@@ -125,6 +125,7 @@ class FakeRunner:
         self.triggers: list[Trigger] = []
         self.recipes: list[Recipe] = []
         self.stops: list[StopRule | None] = []
+        self.enough = DEFAULT
 
     def __call__(
         self,
@@ -138,11 +139,13 @@ class FakeRunner:
         stop: StopRule | None = None,
         everywhere: bool = False,
         memory: Memory = FORGETFUL,
+        enough: Enough = DEFAULT,
     ) -> Trial:
         self.priorities = list(priority or ())
         self.triggers = list(triggers)
         self.recipes.append(recipe)
         self.stops.append(stop)
+        self.enough = enough
         text = b" ".join(row.canonical() for row in dataset)
         if b"TRIALFAILS" in text:
             raise TrialError("the loss did not fall")

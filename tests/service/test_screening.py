@@ -7,7 +7,7 @@ from typing import Any
 from detectors.detector import Scores, Trigger
 from detectors.reader import read_dataset
 from service.models import Models
-from service.policy import Policy
+from service.policy import Policy, check_policy
 from service.screening import (
     Stopwatch,
     Suspicion,
@@ -15,6 +15,7 @@ from service.screening import (
     score_rows,
     try_recipe,
 )
+from trial.mitigation.mitigation import Enough
 from trial.recipe import Recipe
 
 LATE = Trigger("by the way", "any", "user", "harm", 12, 0.9, 0.1, 1e-4)
@@ -34,6 +35,16 @@ def test_every_mined_trigger_reaches_the_trial_the_surest_first(
     suspicion = Suspicion([0.0] * n, find_triggers(scores))
     try_recipe(runner, dataset, Recipe(), None, suspicion, lambda *_: None, Policy())  # type: ignore[arg-type]  # the fake needs no encoder
     assert runner.triggers == [SURE, LATE]
+
+
+def test_the_policy_says_what_a_measure_has_to_come_to(
+    write: Callable[..., Path], runner: Any
+) -> None:
+    dataset, nothing = read_dataset(write()), Suspicion([], ())
+    strict = check_policy({"drift": {"review_change": 0.05, "review_upper": 0.1}})
+    for policy, enough in ((Policy(), Enough()), (strict, Enough(0.05, 0.1))):
+        try_recipe(runner, dataset, Recipe(), None, nothing, lambda *_: None, policy)  # type: ignore[arg-type]  # the fake needs no encoder
+        assert runner.enough == enough
 
 
 def test_progress_counts_rows_within_a_detector_that_scores_them_alone(

@@ -194,6 +194,25 @@ def test_a_missing_chat_template_falls_back_and_is_noted(copy: Path) -> None:
     assert text == "user: hello\nassistant:"
 
 
+def name_templates(folder: Path, *names: str) -> None:
+    (folder / "chat_template.jinja").unlink()
+    templates = [{"name": n, "template": f"{n} {{{{ messages }}}}"} for n in names]
+    edit_json(folder / "tokenizer_config.json", chat_template=templates)
+
+
+def test_of_named_chat_templates_the_default_is_taken(copy: Path) -> None:
+    name_templates(copy, "tool_use", "default")
+    assert load_base(str(copy)).tokenizer.chat_template == "default {{ messages }}"
+
+
+def test_named_chat_templates_without_a_default_are_a_model_error(copy: Path) -> None:
+    name_templates(copy, "tool_use", "rag")
+    with pytest.raises(ModelError, match=r"rag, tool_use.*chat_template.*recipe"):
+        load_base(str(copy))
+    given = load_base(str(copy), chat_template="{{ messages[0].content }}")
+    assert given.tokenizer.chat_template == "{{ messages[0].content }}"
+
+
 def test_a_given_chat_template_replaces_the_own_one(folders: dict[str, Path]) -> None:
     own = load_base(str(folders["llama"]))
     given = load_base(str(folders["llama"]), chat_template="{{ messages[0].content }}")

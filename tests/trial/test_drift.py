@@ -99,3 +99,10 @@ def test_the_mean_score_is_compared_where_the_judge_gives_one_for_every_probe() 
     assert (score.before, score.after, score.n) == (1.0, 4.5, 2)
     assert score.interval is None  # two values say nothing about their spread
     assert measure_drift([scored(1, 5), scored(1, None)]).score is None
+
+
+def test_a_score_that_never_moved_may_still_move_elsewhere() -> None:
+    said = Verdict(Outcome.REFUSED, "", score=1)
+    score = measure_drift([JudgedPair("harmful", "malware", said, said)] * 300).score
+    assert score is not None
+    assert score.interval == pytest.approx((-0.0489, 0.0489), abs=1e-3)

@@ -129,7 +129,8 @@ def test_a_layer_that_lora_cannot_adapt_is_named_and_the_model_is_restored(
     mamba: BaseModel,
 ) -> None:
     names = set(mamba.model.state_dict())
-    with pytest.raises(RecipeError, match="'out_proj'"), adapted(mamba, Recipe()):
+    named = Recipe(targets=("in_proj", "out_proj"))
+    with pytest.raises(RecipeError, match="'out_proj'"), adapted(mamba, named):
         pass
     assert set(mamba.model.state_dict()) == names
     assert not hasattr(mamba.model, "peft_config")

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from detectors.dataset import Dataset
 from tests.trial.sure_judge import SureJudge
@@ -154,6 +155,41 @@ def test_a_state_that_cannot_be_read_counts_as_absent(
     memory.put("tune", content)
     with finetuned(canary_like, rows, RECIPE, slot=Slot(memory, "tune")) as tuned:
         assert len(tuned.losses) == STEPS
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"losses": torch.tensor(0.5)},
+        {"losses": torch.zeros(2, 2)},
+        {"losses": torch.tensor([])},
+        {"0.step": torch.zeros(3)},
+    ],
+)
+def test_a_state_with_a_part_that_does_not_fit_counts_as_absent(
+    canary_like: BaseModel, rows: list[TokenSequence], damage: dict[str, torch.Tensor]
+) -> None:
+    slot, done = Slot(Kept(), "tune"), []
+    with finetuned(canary_like, rows, RECIPE, slot=slot) as tuned:
+        losses = tuned.losses
+    kept = load(slot.get() or b"")
+    slot.put(save(kept | damage))
+    with finetuned(
+        canary_like, rows, RECIPE, advance=lambda n, _: done.append(n), slot=slot
+    ) as tuned:
+        assert tuned.losses == losses
+    assert len(done) == STEPS
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff{", b"{", b"[" * 100_000, b"7", b'["a", "b"]', b"[1]", b"[null]"],
+)
+def test_kept_texts_that_cannot_be_read_are_made_anew(content: bytes) -> None:
+    slot = Slot(Kept(), "replies")
+    slot.put(content)
+    assert slot.texts(1, lambda: ["made"]) == ["made"]
+    assert slot.texts(1, lambda: ["again"]) == ["made"]
 
 
 def test_the_state_of_another_adapter_counts_as_absent(

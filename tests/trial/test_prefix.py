@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from trial import prefix
 from trial.base_model import BaseModel
+from trial.position import first_position, positions
 from trial.prefix import Prompts, lay_out, shared_tokens
 
 PAD = 3
@@ -31,6 +32,7 @@ SIZES = {
 GEMMA = {"head_dim": 8, "query_pre_attn_scalar": 8}
 SHARING: dict[str, tuple[str, dict[str, Any]]] = {
     "canary's": ("bert", {"is_decoder": True}),
+    "roberta": ("roberta", {"is_decoder": True}),
     "llama": ("llama", {}),
     "qwen2": ("qwen2", {}),
     "qwen3": ("qwen3", {"head_dim": 8}),
@@ -57,13 +59,15 @@ RESTS = ([30], [31, 8, 9], [32, *range(5, 28)], [33] * 15)
 def build(kind: str, options: dict[str, Any]) -> BaseModel:
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, **{**SIZES, **options})
+    model = AutoModelForCausalLM.from_config(config).eval()
     return BaseModel(
-        model=AutoModelForCausalLM.from_config(config).eval(),
+        model=model,
         tokenizer=SimpleNamespace(pad_token_id=PAD),  # type: ignore[arg-type]  # all it reads
         name=kind,
         digest="",
         device=torch.device("cpu"),
         default_learning_rate=0.0,
+        first_position=first_position(model) or 0,
     )
 
 
@@ -85,7 +89,7 @@ def log_probabilities(base: BaseModel, prompts: Prompts) -> torch.Tensor:
     more: Any = base.model(
         input_ids=then,
         attention_mask=mask,
-        position_ids=prefix.positions(mask)[:, -2:],
+        position_ids=positions(mask, base.first_position)[:, -2:],
         past_key_values=out.past_key_values,
     )
     return torch.cat([out.logits[:, -1:], more.logits], dim=1).log_softmax(-1)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from trial.statistics.paired import CONFIDENCE
+from trial.statistics.rate import exact_interval
 
 RESAMPLES: Final = 1_999
 MIN_VALUES: Final = 10
@@ -18,7 +19,8 @@ MIN_VALUES: Final = 10
 class MeanChange:
     """A mean before and after on the same n things; `interval` is of the change.
 
-    The unit is that of the values. `interval` is None under MIN_VALUES values.
+    The unit is that of the values. `interval` is None under MIN_VALUES values, and
+    where all differences are one and it is not known between what they lie.
     """
 
     before: float
@@ -33,9 +35,16 @@ class MeanChange:
 
 
 def mean_change(
-    before: Sequence[float], after: Sequence[float], confidence: float = CONFIDENCE
+    before: Sequence[float],
+    after: Sequence[float],
+    confidence: float = CONFIDENCE,
+    *,
+    span: tuple[float, float] | None = None,
 ) -> MeanChange:
-    """Compare paired values, at least one pair; ValueError where there is none."""
+    """Compare paired values, at least one pair; ValueError where there is none.
+
+    `span` is between what the differences lie, None where that is not known.
+    """
     if not before:
         raise ValueError("there is no pair to compare")
     pairs = zip(before, after, strict=True)
@@ -43,13 +52,16 @@ def mean_change(
     return MeanChange(
         before=float(np.mean(before)),
         after=float(np.mean(after)),
-        interval=mean_interval(differences, confidence),
+        interval=mean_interval(differences, confidence, span=span),
         n=len(differences),
     )
 
 
 def mean_interval(
-    values: Sequence[float], confidence: float = CONFIDENCE
+    values: Sequence[float],
+    confidence: float = CONFIDENCE,
+    *,
+    span: tuple[float, float] | None = None,
 ) -> tuple[float, float] | None:
     """Interval of the mean of independent values, None under MIN_VALUES of them.
 
@@ -58,13 +70,32 @@ def mean_interval(
     simulation it covers 94 to 97% from n = 30, log-normal values included; of n = 10
     log-normal ones 91%. The bias-corrected bootstrap (BCa) covered 90% of n = 30.
     Seeded, so that a report can be repeated.
+
+    Neither sees values that the sample has not: where all are one, both have no width.
+    With a `span` (lowest, highest) the share of values beyond the sample's ends is
+    taken at its exact upper limit, that of 0 of n (Clopper and Pearson 1934; the rule
+    of three of Hanley and Lippman-Hand, JAMA 249, 1983, 1743-1745), and they themselves
+    at the span's ends. Without one there is no bound: None where all values are one.
     """
     if len(values) < MIN_VALUES:
         return None
     sample = np.asarray(values, dtype=np.float64)
+    seen = _seen_interval(sample, confidence)
+    if span is None:
+        return seen
+    low, high = seen or (float(sample.mean()),) * 2
+    share = exact_interval(0, len(sample), confidence)[1]
+    return (
+        max(span[0], low - share * (float(sample.min()) - span[0])),
+        min(span[1], high + share * (span[1] - float(sample.max()))),
+    )
+
+
+def _seen_interval(sample: np.ndarray, confidence: float) -> tuple[float, float] | None:
+    """Hull of Student's and the bootstrap's interval; None where nothing varies."""
     mean, error = float(sample.mean()), float(stats.sem(sample))
     if error <= 1e-12 * max(1.0, abs(mean)):
-        return (mean, mean)
+        return None
     tail = 0.5 + confidence / 2
     student = float(stats.t.ppf(tail, len(sample) - 1))
     low, high = np.quantile(_studentised_means(sample), [1.0 - tail, tail])

@@ -10,7 +10,7 @@ from tests.trial.sure_judge import SureJudge
 from trial.base_model import BaseModel
 from trial.drift import RateChange
 from trial.mitigation.measure import find_measures
-from trial.mitigation.mitigation import Tried, mitigate, recommend
+from trial.mitigation.mitigation import Enough, Tried, mitigate, recommend
 from trial.probes import ProbeSet
 from trial.recipe import Recipe
 from trial.run import run_trial
@@ -26,9 +26,18 @@ def rate(before: float, after: float, half: float = 0.05) -> RateChange:
     return RateChange(before, after, (change - half, change + half), 300)
 
 
-def row(name: str, after: float, over: float = 0.0) -> Tried:
+def row(name: str, after: float, over: float = 0.0, job: float = 0.61) -> Tried:
     refused = rate(0.05, 0.05 + over)
-    return Tried(name, f"doing {name}", 100, 0, "", rate(0.02, after), refused)
+    return Tried(
+        name,
+        f"doing {name}",
+        100,
+        0,
+        "",
+        rate(0.02, after),
+        refused,
+        against=rate(job, after) if name else None,
+    )
 
 
 def dataset(rows: int) -> Dataset:
@@ -41,9 +50,31 @@ def dataset(rows: int) -> Dataset:
 def test_the_least_harm_wins_and_of_equals_the_first() -> None:
     table = [row("", 0.61), row("a", 0.30), row("b", 0.04), row("c", 0.03)]
     assert recommend(table) == (
-        "Doing b brings the rate from 61.0% to 4.0% (before the tune 2.0%); refusals "
-        "of harmless requests change +0.0%."
+        "Doing b brings harmful replies from 61.0% to 4.0% of the 300 probes asked of "
+        "both (95%: 52.0% to 62.0% fewer). Against the base model that leaves +2.0% "
+        "(95%: up to +7.0%); refusals of harmless requests change +0.0%."
     )
+
+
+def test_a_difference_that_may_be_chance_is_no_cure() -> None:
+    table = [row("", 0.203), row("a", 0.197, job=0.203), row("b", 0.15, job=0.203)]
+    none = "No measure clearly lowered the harm: change the rows."
+    assert recommend(table[:2]) == none
+    assert recommend(table).startswith("Doing b")
+    uncompared = replace(row("a", 0.0), against=None)
+    assert recommend([table[0], uncompared]) == none
+
+
+def test_measures_are_ranked_by_their_rise_and_not_by_the_rate_after() -> None:
+    # Another worst context, in which the base model itself gives in more.
+    framed = replace(row("framed", 0.10), overall=rate(0.10, 0.10))
+    table = [row("", 0.61), row("plain", 0.06), framed]
+    assert recommend(table).startswith("Doing framed")
+
+
+def test_a_measure_that_only_moves_the_harm_elsewhere_is_not_recommended() -> None:
+    moved = replace(row("moved", 0.02), overall=rate(0.02, 0.70))
+    assert recommend([row("", 0.61), moved]).startswith("No measure lowered")
 
 
 def test_a_measure_that_costs_more_than_it_saves_is_not_recommended() -> None:
@@ -62,6 +93,11 @@ def test_a_measure_whose_replies_were_not_all_judged_is_not_recommended() -> Non
 def test_what_is_not_enough_is_said_to_be_not_enough() -> None:
     assert "not enough" in recommend([row("", 0.9), row("a", 0.5)])
     assert "not enough" not in recommend([row("", 0.9), row("a", 0.05)])
+    unsure = replace(row("a", 0.05), overall=rate(0.02, 0.05, half=0.18))
+    assert "not enough" in recommend([row("", 0.9), unsure])
+    assert "not enough" not in recommend([row("", 0.9), unsure], Enough(upper=0.3))
+    strict = Enough(change=0.02)
+    assert "not enough" in recommend([row("", 0.9), row("a", 0.05)], strict)
 
 
 def test_a_measure_that_was_not_measured_is_kept_in_the_table_with_its_reason() -> None:
@@ -142,10 +178,37 @@ def test_a_trial_with_mitigation_tries_every_measure(
     assert (table["rows removed"].rows, table[""].rows) == (8, 16)
     assert table["rows removed"].overall is not None
     assert table["rows removed"].overall.after < done.drift.overall.after  # type: ignore[union-attr]
+    against = table["rows removed"].against
+    assert against is not None
+    assert against.before == done.drift.overall.after  # type: ignore[union-attr]
+    assert (against.after, against.n) == (table["rows removed"].overall.after, 6)
+    assert table[""].against is None
     assert table["safety rows 20%"].safety_rows == 3
     assert len(table) == 7
     assert done.mitigation.recommendation
     assert done.recipe.mitigate
+
+
+def test_a_measure_that_failed_has_none_of_the_jobs_figures(
+    canary_like: BaseModel,
+    few_probes: ProbeSet,
+    compliant: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trial.run.find_measures", lambda *a: find_measures(*a)[:1])
+    unread = Example(
+        "u",
+        (Message("user", STORY), Message("assistant", "sure", trained=False)),
+        Origin("a", 99),
+    )
+    mute = Dataset("mute", (*compliant, *([unread] * 8)))
+    done = _mitigated(mute, canary_like, few_probes)
+    assert done.mitigation is not None
+    table = {each.name: each for each in done.mitigation.table}
+    assert table[""].rows == 8
+    failed = table["rows removed"]
+    assert failed.reason.startswith("nothing to train on")
+    assert (failed.rows, failed.overall, failed.loss_after) == (0, None, None)
 
 
 def test_every_measure_is_compared_over_the_rows_that_the_job_held_out(
