@@ -354,7 +354,11 @@ def test_several_gzip_members_and_zstd_frames_are_one_file(
     assert read(skippable + zstd(one) + zstd(two)).fingerprint == expected
 
 
-@pytest.mark.parametrize("empty", [gzip.compress(b""), b"\x50\x2a\x4d\x18\0\0\0\0"])
+@pytest.mark.parametrize(
+    "empty",
+    [gzip.compress(b""), b"\x50\x2a\x4d\x18\0\0\0\0"],
+    ids=["gzip", "zstd"],
+)
 def test_pieces_that_hold_nothing_cost_little_and_are_bounded(
     empty: bytes, read: Callable[..., Dataset]
 ) -> None:
