@@ -328,9 +328,13 @@ def _check_causal(model: PreTrainedModel, name: str) -> None:
     one = torch.arange(1, 5, device=model.device)[None] % size
     other = one.clone()
     other[0, -1] = (other[0, -1] + 1) % size
-    first, second = (
-        model(input_ids=ids).logits[0, :-1].float() for ids in (one, other)
-    )
+    try:
+        first, second = (
+            model(input_ids=ids).logits[0, :-1].float() for ids in (one, other)
+        )
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        why = f"{type(error).__name__} {str(error)[:200]!a}"
+        raise ModelError(f"base model {name!r} cannot read a text: {why}") from error
     # In 8 bits the scale of a layer's input follows from all of its tokens.
     rounding = 0.1 * float(first.std()) if getattr(model, "is_quantized", False) else 0
     if not torch.allclose(first, second, atol=1e-3 + rounding, rtol=1e-3):

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from detectors.dataset import Dataset
 from detectors.errors import ModelError
@@ -145,6 +145,17 @@ def test_a_missing_folder_is_named() -> None:
 def test_a_folder_without_safetensors_is_refused(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(ModelError, match="safetensors"):
+        load_base(str(copy))
+
+
+def test_a_model_that_cannot_read_a_text_is_refused(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: object, **_: object) -> None:
+        raise ValueError("no window\x1b of this size")
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", fails)
+    with pytest.raises(ModelError, match=r"cannot read a text: ValueError 'no window"):
         load_base(str(copy))
 
 
