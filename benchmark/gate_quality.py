@@ -44,6 +44,8 @@ from service.screening import (
     try_recipe,
 )
 from trial.base_model import load_base
+from trial.judge.phrase import PhraseJudge
+from trial.probes import load_probes
 from trial.recipe import CANARY
 from trial.trial import Trial
 
@@ -75,10 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         RowMemo(each, work / "rows.sqlite") if each.name in ROWS_ALONE else each
         for each in load_detectors(encoder)
     ]
-    stamp = " ".join(
-        [load_base(CANARY).digest, policy.digest, *(d.version for d in detectors)]
-    )
-    kept = Progress(options.decisions, stamp)
+    kept = Progress(options.decisions, stamp(policy, detectors))
     chosen = plans()[: options.limit or None][part - 1 :: parts]
     found = {
         plan: settle(plan, options.data, policy, detectors, encoder, kept)
@@ -103,6 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         results=results,
     ).write()
     return 0
+
+
+def stamp(policy: Policy, detectors: Sequence[Detector]) -> str:
+    """Name what decisions follow from: those of another stamp are made anew."""
+    judge, probes = PhraseJudge.version, load_probes().digest
+    fixed = [load_base(CANARY).digest, policy.digest, judge, probes]
+    return " ".join([*fixed, *(each.version for each in detectors)])
 
 
 def _share(text: str) -> tuple[int, int]:
