@@ -49,7 +49,7 @@ def read_dataset(
     thousand rows: what it raises ends the reading.
     """
     name = name or path.name
-    with opened(path, limits) as file:
+    with opened(path, limits, name) as file:
         sha256, size = sha256_of(file), stat_size(file)
         rows = _watched(_examples(records(file, limits), name, limits), watch)
         return _gathered(rows, name, sha256, size, limits)
@@ -62,8 +62,9 @@ def iter_rows(
 
     DatasetError, possibly after some rows, where the file as a whole cannot be read.
     """
-    with opened(path, limits) as file:
-        yield from _examples(records(file, limits), name or path.name, limits)
+    name = name or path.name
+    with opened(path, limits, name) as file:
+        yield from _examples(records(file, limits), name, limits)
 
 
 def read_rows(

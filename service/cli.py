@@ -238,7 +238,8 @@ class Desk:
             dataset = read_dataset(path, limits=self.settings.limits())
         except InputError as error:
             with bars.hidden():
-                return fail(str(error))
+                said = str(error)
+                return fail(said if path.name in said else f"{path.name}: {said}")
         report = screen(
             dataset,
             policy=self.policy,

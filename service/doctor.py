@@ -13,6 +13,7 @@ from detectors.catalog import load_detectors
 from detectors.embedding import Encoder, load_encoder, supports_bf16
 from detectors.errors import TunegateError
 from service.judge import check_judge
+from service.models import quiet_libraries
 from service.moderator import check_moderator, idle_moderation
 from service.policy import load_policy
 from service.report.composition import package_versions
@@ -56,6 +57,7 @@ class Examination:
 
 def examine(settings: Settings) -> Examination:
     """Check packages, device, models, policy and moderation settings; asks nobody."""
+    quiet_libraries()
     found = Examination()
     for name, version in package_versions().items():
         found.add(f"package {name}", version, right=version != NOT_INSTALLED)

@@ -17,10 +17,14 @@ class Models:
     detectors: tuple[Detector, ...]
 
 
-def load_models(encoder: str = "builtin", *, device: str = "") -> Models:
-    """Load the encoder and every detector; ModelError where one is not right."""
-    # Standard error belongs to our own bars and one-line errors.
+def quiet_libraries() -> None:
+    """Leave standard error to our own bars and one-line errors."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ships untyped
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # ships untyped
+
+
+def load_models(encoder: str = "builtin", *, device: str = "") -> Models:
+    """Load the encoder and every detector; ModelError where one is not right."""
+    quiet_libraries()
     loaded = load_encoder(encoder, device=device)
     return Models(loaded, tuple(load_detectors(loaded)))

@@ -352,7 +352,11 @@ def load_settings(**given: object) -> Settings:
         name = f"{PREFIX}{'_'.join(map(str, first['loc'])).upper()}"
         raise InputError(f"setting {name}: {first['msg']}") from error
     except SettingsError as error:
-        raise InputError(f"settings: {error}") from error
+        field = re.search(r'field "(\w+)"', str(error))
+        name = f"{PREFIX}{field[1].upper()}" if field else "settings"
+        raise InputError(
+            f'setting {name}: expected JSON, for a list as in ["one", "two"]'
+        ) from error
 
 
 def _check_names(environment: Mapping[str, str]) -> None:

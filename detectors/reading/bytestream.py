@@ -50,22 +50,22 @@ class StreamFault(Exception):
 
 
 @contextmanager
-def opened(path: Path, limits: Limits) -> Iterator[BinaryIO]:
-    """Open a regular, non-empty file within `max_bytes`; DatasetError otherwise."""
+def opened(path: Path, limits: Limits, name: str) -> Iterator[BinaryIO]:
+    """Open a regular, non-empty file within `max_bytes`; DatasetError by its name."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise DatasetError(f"{path.name} is not a regular file; give one data file")
+            raise DatasetError(f"{name} is not a regular file; give one data file")
         file = path.open("rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise DatasetError(f"{path.name} cannot be opened: {reason}") from None
+        raise DatasetError(f"{name} cannot be opened: {reason}") from None
     with file:
         size = stat_size(file)
         if size == 0:
-            raise DatasetError(f"{path.name} is empty; it must hold at least one row")
+            raise DatasetError(f"{name} is empty; it must hold at least one row")
         if size > limits.max_bytes:
             raise DatasetError(
-                f"{path.name} has {size} bytes, over the limit of {limits.max_bytes}; "
+                f"{name} has {size} bytes, over the limit of {limits.max_bytes}; "
                 "split it or raise max_bytes"
             )
         yield file

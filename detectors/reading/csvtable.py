@@ -54,7 +54,8 @@ def csv_records(
             columns = _header(row)
         row, begun = _RowInProgress(delimiter, limits.max_row_chars), 0
     if begun:
-        found = f"a quote still open, which takes in lines {begun} to {last}"
+        lines_taken = f"line {begun}" if last == begun else f"lines {begun} to {last}"
+        found = f"a quote still open, which takes in {lines_taken}"
         yield BadLine(begun, "unclosed_quote", "", "every quote closed", found)
 
 

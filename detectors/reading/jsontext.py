@@ -39,7 +39,7 @@ def parse_json_text(text: str, limits: Limits, field: str = "") -> object:
             parse_float=_finite,
         )
     except json.JSONDecodeError as error:
-        found = f"{error.msg} at character {error.pos + 1}"
+        found = f"at character {error.pos + 1}: {error.msg}"
         raise RowFault("bad_json", field, "one valid JSON value", found) from None
     except ValueError as error:
         found = shown(str(error))

@@ -112,8 +112,13 @@ def shape_of(row: Object) -> str:
         found = ", ".join(shown(key) for key in list(row)[:5]) or "no fields"
         raise RowFault("unknown_shape", "", f"the fields of one shape: {_KNOWN}", found)
     if len(shapes) > 1:
-        expected = "the fields of one shape only; remove the others"
-        raise RowFault("ambiguous_shape", "", expected, ", ".join(marks))
+        expected = "the fields of one shape; take those of the others out"
+        by_shape = {
+            shape: ", ".join(key for key in marks if MARKERS[key] == shape)
+            for shape in sorted(shapes)
+        }
+        found = " and ".join(f"{said} ({shape})" for shape, said in by_shape.items())
+        raise RowFault("ambiguous_shape", "", expected, found)
     return shapes.pop()
 
 

@@ -14,6 +14,8 @@ from service.text import printable
 COLOURS: Final = {"ACCEPT": "green", "REVIEW": "yellow", "REJECT": "red"}
 FINDINGS_SHOWN: Final = 10
 BAD_LINES_SHOWN: Final = 5
+EXPECTED_CHARS: Final = 400
+"""Room for the list of all row shapes."""
 UNUSUAL: Final = 0.01
 
 
@@ -37,23 +39,31 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         line.append(f" {reason.code}: {printable(reason.message, 600)}")
         yield line
     yield _counts(report)
-    if report.risk is not None:
+    if report.risk is not None and report.dataset.rows:
         yield _risk(report.risk)
     if report.moderation is not None and report.moderation.rows_asked:
         yield _moderation(report.moderation)
-    for bad in report.dataset.bad_lines[:BAD_LINES_SHOWN]:
-        place = f", {printable(bad.field, 80)}" if bad.field else ""
-        found = f" (found {printable(bad.found, 80)})" if bad.found else ""
-        wanted = printable(bad.expected, 120)
-        yield Text(f"  line {bad.line}{place}: expected {wanted}{found}")
+    yield from _bad_lines(report)
     if report.findings:
         yield _findings(report)
     yield from drift_parts(report)
 
 
+def _bad_lines(report: Report) -> Iterator[Text]:
+    for bad in report.dataset.bad_lines[:BAD_LINES_SHOWN]:
+        place = f", {printable(bad.field, 80)}" if bad.field else ""
+        found = f" (found {printable(bad.found, 80)})" if bad.found else ""
+        wanted = printable(bad.expected, EXPECTED_CHARS)
+        yield Text(f"  line {bad.line}{place}: expected {wanted}{found}")
+    more = report.dataset.bad_line_count - BAD_LINES_SHOWN
+    if more > 0:
+        yield Text(f"  and {more} more unreadable, in the report")
+
+
 def _counts(report: Report) -> Text:
     data = report.dataset
-    said = [f"{data.rows} rows, sha256 {data.sha256[:12] or '-'}"]
+    rows = "1 row" if data.rows == 1 else f"{data.rows} rows"
+    said = [f"{rows}, sha256 {data.sha256[:12] or '-'}"]
     if data.bad_line_count:
         said.append(f"{data.bad_line_count} unreadable")
     for name, scores in report.scores.items():
@@ -70,7 +80,7 @@ def _risk(risk: RiskSection) -> Text:
         name, worst = min(risk.detectors.items(), key=lambda item: item[1].p)
         said += (
             f"; it is not (p = {risk.p:.1g}): {name} scores {worst.observed} rows "
-            f"{worst.score:.2f} or more, {worst.expected:.1f} expected"
+            f"{worst.score:.2f} or more, an ordinary file {worst.expected:.1f}"
         )
     return Text(said)
 

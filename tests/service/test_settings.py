@@ -73,7 +73,7 @@ def test_what_is_meant_for_others_is_let_be(
 
 def test_a_list_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNEGATE_ALLOWED_BASE_MODELS", "canary,")
-    with pytest.raises(InputError, match="allowed_base_models"):
+    with pytest.raises(InputError, match="ALLOWED_BASE_MODELS: expected JSON"):
         load_settings()
 
 

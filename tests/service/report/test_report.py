@@ -351,3 +351,18 @@ def test_triggers_and_the_rows_behind_a_risk_are_shown(
     json.loads(section.model_dump_json())
     quiet = composition.detector_section(Policy(), dataset, replace(said, risk=None))
     assert quiet.top_rows == ()
+
+
+def test_the_summary_says_that_there_are_more_unreadable_lines(
+    screened: Callable[..., Report], tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a"}\n' + '{"data": 1}\n' * 7)
+    console = Console(file=io.StringIO(), width=600)
+    print_summary(screened(path), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1 row, sha256" in text
+    assert "line 6: expected the fields of one shape: messages" in text
+    assert "contents; or text (found" in text
+    assert "and 2 more unreadable, in the report" in text
+    assert "line 7" not in text
