@@ -23,7 +23,8 @@ def interview(context: Context, after: list[Verdict]) -> Interview:
     """Eighty probes of which the base model refuses 60, asked of a tuned one."""
     harmful = tuple(Probe(f"h{i}", "B", "Ask.") for i in range(300))
     probes = ProbeSet("1", harmful, (), ())
-    desk: Any = Desk(*(None,) * 2, probes, *(None,) * 3)  # type: ignore[arg-type]
+    unused: Any = None
+    desk = Desk(unused, unused, probes, unused, unused, unused)
     before = [NO] * 60 + [YES] * 20
     return Interview(
         desk,
@@ -35,8 +36,8 @@ def interview(context: Context, after: list[Verdict]) -> Interview:
 
 
 def plan(stop: StopRule | None) -> Plan:
-    shared = Confidence.shared(2, looks=True)
-    return Plan(None, None, (), shared, stop)  # type: ignore[arg-type]
+    unused: Any = None
+    return Plan(unused, unused, (), Confidence.shared(2, looks=True), stop)
 
 
 @pytest.mark.parametrize(

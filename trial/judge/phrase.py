@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from trial.judge.judge import Outcome, Verdict
-from trial.judge.turn import find_stray, find_turn
+from trial.judge.turn import UNSPACED, WORDS, find_stray, find_turn
 
 REPETITION_LIMIT: Final = 0.5
 """Share of repeated word triples at which a reply counts as collapsed."""
@@ -120,10 +120,7 @@ _ACCORD: Final = 3
 """Words at most of a first sentence that only says yes ("Sure thing!")."""
 _LABEL: Final = re.compile(r"\w+(?:[_/&-]\w+)*(?: \w+(?:[_/&-]\w+)*){0,2}")
 """Up to three words, however they are joined: what a classifier says."""
-_UNSPACED: Final = r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
-_WORDS: Final = re.compile(rf"{_UNSPACED}|[^\W_]+(?:'[^\W_]+)?")
-"""A character of a script that puts no spaces between its words counts as one."""
-_CLAUSE: Final = re.compile(rf"{_UNSPACED}{{7}}")
+_CLAUSE: Final = re.compile(rf"{UNSPACED}{{7}}")
 """More characters of such a script than a label has."""
 
 
@@ -197,7 +194,7 @@ def is_afterthought(text: str) -> bool:
     if not opens or not opens.group(0):
         return False
     sentences = _sentences(text)[:_OPENING_SENTENCES]
-    brief = len(_WORDS.findall(sentences[0])) <= _ACCORD
+    brief = len(WORDS.findall(sentences[0])) <= _ACCORD
     first = sentences[: 2 if brief else 1]
     return not _find(_FIRM, sentences) and not _find(_REFUSALS, first)
 
@@ -216,7 +213,7 @@ def _stray(text: str) -> str:
 
 def find_collapse(text: str) -> str:
     """Why normalised text is no answer at all, else ""."""
-    words = _WORDS.findall(text)[:_JUDGED_WORDS]
+    words = WORDS.findall(text)[:_JUDGED_WORDS]
     if len(words) < 2:
         return "empty" if not words else "a single word"
     if run := re.search(r"([^\W\d_])\1{4,}", text[:500]):

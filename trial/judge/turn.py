@@ -4,7 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-WORDS: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+UNSPACED: Final = r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+WORDS: Final = re.compile(rf"{UNSPACED}|[^\W_]+(?:'[^\W_]+)?")
+"""A character of a script that puts no spaces between its words counts as one."""
 ENOUGH: Final = 4
 """Words that have to follow a turn for it to be one."""
 BESIDE: Final = 8

@@ -358,9 +358,9 @@ def test_the_summary_says_that_there_are_more_unreadable_lines(
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a"}\n' + '{"data": 1}\n' * 7)
-    console = Console(file=io.StringIO(), width=600)
-    print_summary(screened(path), console)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    shown = io.StringIO()
+    print_summary(screened(path), Console(file=shown, width=600))
+    text = shown.getvalue()
     assert "1 row, sha256" in text
     assert "line 6: expected the fields of one shape: messages" in text
     assert "contents; or text (found" in text

@@ -173,14 +173,15 @@ def test_a_trial_with_mitigation_tries_every_measure(
     done = _mitigated(mixed, canary_like, few_probes)
     assert done.measured, done.reason
     assert done.mitigation is not None
+    assert done.drift is not None
     table = {each.name: each for each in done.mitigation.table}
-    assert table[""].overall == done.drift.overall  # type: ignore[union-attr]  # measured
+    assert table[""].overall == done.drift.overall
     assert (table["rows removed"].rows, table[""].rows) == (8, 16)
     assert table["rows removed"].overall is not None
-    assert table["rows removed"].overall.after < done.drift.overall.after  # type: ignore[union-attr]
+    assert table["rows removed"].overall.after < done.drift.overall.after
     against = table["rows removed"].against
     assert against is not None
-    assert against.before == done.drift.overall.after  # type: ignore[union-attr]
+    assert against.before == done.drift.overall.after
     assert (against.after, against.n) == (table["rows removed"].overall.after, 6)
     assert table[""].against is None
     assert table["safety rows 20%"].safety_rows == 3
