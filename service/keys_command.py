@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SCOPES: Final = "submit,read"
 MAX_DAYS: Final = 3_650
+COLUMNS: Final = ("ID", "TENANT", "SCOPES", "STATE", "UNTIL", "LAST USED", "NAME")
 
 
 def add_commands(
@@ -79,9 +80,10 @@ def create_key(options: argparse.Namespace) -> int:
 
 
 def list_keys(options: argparse.Namespace) -> int:
-    """Print a line for each key: id, tenant, scopes, state, last use, name."""
+    """Print a line for each key, below one of headings; tabs between columns."""
     with _opened() as keys:
         found = keys.every(options.tenant)
+    sys.stdout.write("\t".join(COLUMNS) + "\n")
     for key in found:
         state = "ended" if key.ended(datetime.now(UTC)) else "good"
         until = key.expires_at or "for ever"

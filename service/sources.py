@@ -59,7 +59,7 @@ HEADERS: Final = {
 class SourceError(InputError):
     """A URL leads to no dataset that could be fetched.
 
-    `code` is for machines; `passing`, where another try may do.
+    `passing`: another try may do.
     """
 
     def __init__(

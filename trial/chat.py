@@ -2,8 +2,10 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
@@ -11,7 +13,9 @@ from transformers import PreTrainedTokenizerFast
 
 from detectors.answer import answer_starts, final_answer
 from detectors.dataset import Example, Message
+from trial.reply_spans import Span, Turn, reply_spans
 from trial.template import ChatTemplate, TemplateUnfit
+from trial.tools import definitions
 
 MAX_WINDOWS: Final = 2
 """Windows that a row over max_tokens is cut into; what lies outside is not trained."""
@@ -87,6 +91,7 @@ class Renderer:
     tool results become text of the assistant and of the user; consecutive turns of one
     role are joined where the template insists that roles alternate. Of a reply that
     reasons first the answer alone is rendered, as probes are asked for answers alone.
+    The definitions of a row's tools are the template's to say, or to leave out.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -159,11 +164,11 @@ class Renderer:
         messages, beyond = _first_and_last(example.messages)
         try:
             turns = self._plain(messages)
-            texts = self._spans(turns)
+            texts = self._texts(turns, definitions(example.tools))
         except (TemplateUnfit, TypeError, ValueError):
             turns = _alternate(self._plain(messages, flat=True))
             try:
-                texts = self._spans(turns)
+                texts = reply_spans(turns, self._template)
             except (TemplateUnfit, TypeError, ValueError):
                 return Rendered(())
         whole = [self._encode(text, spans) for text, spans in texts]
@@ -176,56 +181,16 @@ class Renderer:
             cut=any(len(each.ids) > max_tokens for each in whole),
         )
 
-    def _spans(
-        self, turns: list[dict[str, Any]]
-    ) -> list[tuple[str, list[tuple[int, int]]]]:
-        """(text, character spans of the trained replies) of each sequence."""
-        whole = self._template(turns)
-        spans: list[tuple[int, int]] = []
-        alone: list[tuple[str, list[tuple[int, int]]]] = []
-        for k, turn in enumerate(turns):
-            if turn["role"] != "assistant" or not turn["_trained"]:
-                continue
-            spoken = self._template(turns[: k + 1])
-            parts = self._parts(turns[: k + 1], spoken)
-            spans += parts
-            alone.append((spoken, parts))
-            if not whole.startswith(spoken):
-                whole = ""
-        return [(whole, spans)] if whole and spans else alone
+    def _texts(
+        self, turns: list[Turn], tools: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[str, list[Span]]]:
+        """Render turns with the tools they know, or without where that cannot be."""
+        if tools:
+            with suppress(TemplateUnfit):
+                return reply_spans(turns, partial(self._template, tools=tools))
+        return reply_spans(turns, self._template)
 
-    def _parts(self, turns: list[dict[str, Any]], spoken: str) -> list[tuple[int, int]]:
-        """Character spans in `spoken` of what is trained of the last of the turns."""
-        return [
-            (
-                self._place(turns, spoken, low) if low else self._start(turns, spoken),
-                len(spoken) if high is None else self._place(turns, spoken, high),
-            )
-            for low, high in turns[-1]["_trained"]
-        ]
-
-    def _start(self, turns: list[dict[str, Any]], spoken: str) -> int:
-        """Where the last of the turns, rendered as `spoken`, says something of its own.
-
-        A generation prompt may open a reasoning block that finished turns lack: the
-        reply starts where the two texts part. Nothing prompts a first turn, and the
-        template may put a system text before it: there another reply's text parts.
-        """
-        if len(turns) > 1:
-            return _common_prefix(self._template(turns[:-1], prompt=True), spoken)
-        return self._place(turns, spoken, 0)
-
-    def _place(self, turns: list[dict[str, Any]], spoken: str, offset: int) -> int:
-        """Where a character of the last turn's content is rendered in `spoken`.
-
-        Found as the place from which the rendering of another text there differs.
-        """
-        said = str(turns[-1]["content"])
-        mark = "y" if said[offset:].lstrip().startswith("x") else "x"
-        other = turns[-1] | {"content": said[:offset] + mark}
-        return _common_prefix(self._template([*turns[:-1], other]), spoken)
-
-    def _encode(self, text: str, spans: Sequence[tuple[int, int]]) -> TokenSequence:
+    def _encode(self, text: str, spans: Sequence[Span]) -> TokenSequence:
         """Tokens of a text; those that hold any of the spans' characters are trained.
 
         Some tokenizers count a space before a word as part of it, so that a token may
@@ -240,20 +205,24 @@ class Renderer:
         ]
         return TokenSequence(tuple(coded["input_ids"]), tuple(trained))
 
-    def _template(self, turns: Sequence[dict[str, Any]], prompt: bool = False) -> str:
+    def _template(
+        self,
+        turns: Sequence[Turn],
+        prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         bare = [{k: v for k, v in t.items() if k != "_trained"} for t in turns]
-        return self._chat.render(bare, prompt=prompt)
+        options = {"tools": tools} if tools else {}
+        return self._chat.render(bare, prompt=prompt, options=options)
 
-    def _keeps(self, *turns: dict[str, Any], words: Sequence[str] = (_WORD,)) -> bool:
+    def _keeps(self, *turns: Turn, words: Sequence[str] = (_WORD,)) -> bool:
         try:
             text = self._template(turns).lower()
         except TemplateUnfit:
             return False
         return all(word in text for word in words)
 
-    def _plain(
-        self, messages: Sequence[Message], flat: bool = False
-    ) -> list[dict[str, Any]]:
+    def _plain(self, messages: Sequence[Message], flat: bool = False) -> list[Turn]:
         kept = messages if self._says_system and not flat else _fold_system(messages)
         tools = self._says_tools and not flat
         said = [_answer_alone(m) for m in kept]
@@ -326,7 +295,7 @@ def _fold_system(messages: Sequence[Message]) -> list[Message]:
     return [Message("user", system), *rest]
 
 
-def _with_tools(message: Message) -> dict[str, Any]:
+def _with_tools(message: Message) -> Turn:
     turn = _turn(message.role, message.content, message.trained)
     if message.tool_calls:
         turn["tool_calls"] = json.loads(message.tool_calls)
@@ -338,14 +307,14 @@ def _with_tools(message: Message) -> dict[str, Any]:
     return turn
 
 
-def _as_text(message: Message) -> dict[str, Any]:
+def _as_text(message: Message) -> Turn:
     if message.role == "tool":
         return _turn("user", f"[tool result] {message.content}", False)
     text = "\n".join(t for t in (message.content, message.tool_calls) if t)
     return _turn(message.role, text, message.trained)
 
 
-def _turn(role: str, content: str, trained: bool) -> dict[str, Any]:
+def _turn(role: str, content: str, trained: bool) -> Turn:
     """Return a turn; `_trained` are the (from, to) of its content that are trained.
 
     None stands for the end of the turn, with what the template puts there.
@@ -354,9 +323,9 @@ def _turn(role: str, content: str, trained: bool) -> dict[str, Any]:
     return {"role": role, "content": content, "_trained": parts}
 
 
-def _alternate(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _alternate(turns: Sequence[Turn]) -> list[Turn]:
     """Join consecutive turns of one role; begin with the user."""
-    joined: list[dict[str, Any]] = []
+    joined: list[Turn] = []
     for role, group in groupby(turns, key=lambda t: str(t["role"])):
         members = list(group)
         turn = _turn(role, "\n".join(str(t["content"]) for t in members), False)
@@ -367,7 +336,7 @@ def _alternate(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return joined
 
 
-def _joined_parts(members: Sequence[dict[str, Any]]) -> list[tuple[int, int | None]]:
+def _joined_parts(members: Sequence[Turn]) -> list[tuple[int, int | None]]:
     """Return what is trained of turns that are joined by line breaks."""
     parts: list[tuple[int, int | None]] = []
     at = 0
@@ -379,15 +348,3 @@ def _joined_parts(members: Sequence[dict[str, Any]]) -> list[tuple[int, int | No
     if parts and members[-1]["_trained"]:
         parts[-1] = (parts[-1][0], None)
     return parts
-
-
-def _common_prefix(one: str, other: str) -> int:
-    """Length of what two texts begin with alike, by halves: they may be long."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

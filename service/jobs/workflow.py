@@ -155,7 +155,7 @@ def away(error: Exception) -> bool:
 def explain(error: Exception) -> Fault:
     """Say what went wrong; the words of unforeseen errors may quote rows, so go."""
     if isinstance(error, TunegateError):
-        return Fault(type(error).__name__, str(error)[:FAULT_CHARS])
+        return Fault(error.code, str(error)[:FAULT_CHARS])
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error("unforeseen %s\n%s", type(error).__name__, frames)
     kind = type(error).__name__

@@ -18,11 +18,13 @@ Made = TypeVar("Made")
 
 
 class OtherVersion(InputError):
-    """A screening was left by another version, which this one cannot read."""
+    """A screening was left by another version, or damaged: this one cannot read it."""
+
+    code = "unreadable_checkpoint"
 
     def __init__(self, screening_id: str) -> None:
-        said = f"screening {screening_id} was left by another version of Tunegate"
-        super().__init__(f"{said}: screen its dataset again")
+        said = f"what screening {screening_id} left is of another version of Tunegate"
+        super().__init__(f"{said}, or damaged: screen its dataset again")
 
 
 class Checkpoints:
@@ -42,11 +44,11 @@ class Checkpoints:
     def get(self, name: str, kind: type[Made]) -> Made:
         """Return a record as it was put; FileNotFoundError where there is none.
 
-        OtherVersion where it is of another form.
+        OtherVersion where it is no JSON, or of another form.
         """
-        plain = json.loads(self._objects.get(self._key(name)))
+        kept = self._objects.get(self._key(name))
         try:
-            return CONVERTER.structure(plain, kind)
+            return CONVERTER.structure(json.loads(kept), kind)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise OtherVersion(self._id) from error
 

@@ -24,7 +24,9 @@ def create(capsys: Said, *more: str) -> str:
 
 def listed(capsys: Said, *more: str) -> list[list[str]]:
     assert main(["keys", "list", *more]) == 0
-    return [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    head, *rows = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert head == ["ID", "TENANT", "SCOPES", "STATE", "UNTIL", "LAST USED", "NAME"]
+    return rows
 
 
 def test_a_key_is_made_listed_rotated_and_revoked(capsys: Said) -> None:

@@ -244,6 +244,40 @@ def test_a_template_with_tools_gets_calls_with_parsed_arguments(
     assert '<call>story{"wind": "sea"}</call>' in whole_text(renderer, sequence)
 
 
+TOOLS = (
+    "{% if tools %}{{ '<tools>' }}{% for t in tools %}"
+    "{{ t['function']['name'] + ' ' + t['function']['parameters']['type'] }}"
+    "{% endfor %}{{ '</tools>' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_template_says_the_tools_that_a_row_defines(
+    renderer: Renderer, whole: bool
+) -> None:
+    template = str(renderer.tokenizer.chat_template) if whole else FORGETFUL
+    row = replace(tool_row(), tools='[{"name":"wind"}]')
+    plain = with_template(renderer, template).training_sequences(row, 400)
+    told = with_template(renderer, TOOLS + template).training_sequences(row, 400)
+    assert len(plain) == len(told)
+    for one, other in zip(plain, told, strict=True):
+        text = whole_text(renderer, other)
+        assert text.startswith("<tools>wind object</tools>")
+        assert text.endswith(whole_text(renderer, one))
+        assert trained_text(renderer, other) == trained_text(renderer, one)
+
+
+def test_where_the_template_cannot_say_the_tools_the_row_is_rendered_without(
+    renderer: Renderer,
+) -> None:
+    template = TOOLS.replace("name", "no'.x + 'ne") + str(
+        renderer.tokenizer.chat_template
+    )
+    row = replace(tool_row(), tools='[{"name":"wind"}]')
+    plain = renderer.training_sequences(row, 400)
+    assert with_template(renderer, template).training_sequences(row, 400) == plain
+
+
 def test_a_template_without_tools_gets_calls_and_results_as_text(
     canary_like: BaseModel,
 ) -> None:

@@ -234,17 +234,27 @@ def stages(trial: Trial) -> tuple[object, ...]:
     return trial.replies, trial.drift, trial.losses, trial.proof, trial.contexts
 
 
-def turning_points(moments: list[str]) -> list[int]:
-    """First, middle and last moment of each stage."""
-    found: set[int] = set()
-    for stage in set(moments):
-        mine = [k for k, name in enumerate(moments) if name == stage]
-        found |= {mine[0], mine[len(mine) // 2], mine[-1]}
-    return sorted(found)
+def middle_points(moments: list[str]) -> list[int]:
+    """Middle moment of each stage."""
+    return sorted(mine[len(mine) // 2] for mine in by_stage(moments))
 
 
+def edge_points(moments: list[str]) -> list[int]:
+    """First and last moment of each stage."""
+    return sorted({k for mine in by_stage(moments) for k in (mine[0], mine[-1])})
+
+
+def by_stage(moments: list[str]) -> list[list[int]]:
+    stages = set(moments)
+    return [[k for k, m in enumerate(moments) if m == stage] for stage in stages]
+
+
+@pytest.mark.parametrize(
+    "turning_points",
+    [middle_points, pytest.param(edge_points, marks=pytest.mark.slow)],
+)
 def test_a_trial_cut_off_in_any_stage_goes_on_to_the_same_end(
-    run: Callable[..., Trial],
+    run: Callable[..., Trial], turning_points: Callable[[list[str]], list[int]]
 ) -> None:
     undisturbed = run(stop=StopRule(0.25, 0.10))
     moments: list[str] = []

@@ -90,7 +90,7 @@ class Simulation:
 MIXED = [0.5, 0.3, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("contexts", [1, 2])
+@pytest.mark.parametrize("contexts", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("gains", "losses"),
     [([0.03], [0.03]), ([0.1], [0.1]), ([0.3], [0.3]), (MIXED, [0.1])],

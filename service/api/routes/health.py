@@ -4,7 +4,7 @@ import hmac
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.api.auth import CHALLENGE, Given
@@ -14,6 +14,12 @@ from service.api.openapi import answer, problem
 from service.api.schemas import HealthOut, ReadyOut
 
 router = APIRouter(tags=["health"])
+
+
+@router.get("/", include_in_schema=False)
+async def root(request: Request) -> RedirectResponse:
+    """Lead a browser to the pages of the API."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
 @router.get("/healthz", responses={200: answer({"status": "ok"}, "The process is up.")})

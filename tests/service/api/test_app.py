@@ -183,9 +183,9 @@ def test_a_full_queue_answers_503_and_when_to_come_back(
 @pytest.mark.parametrize(
     ("content", "code", "said"),
     [
-        (b"", "DatasetError", "empty"),
-        (b"PK\x03\x04rest", "DatasetError", "ZIP"),
-        (b"\x00\x01\x02", "DatasetError", ""),
+        (b"", "unreadable_dataset", "empty"),
+        (b"PK\x03\x04rest", "unreadable_dataset", "ZIP"),
+        (b"\x00\x01\x02", "unreadable_dataset", ""),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_failed_screening(
@@ -350,6 +350,14 @@ def test_unknown_paths_and_methods_are_problems_too(client: TestClient) -> None:
         answer = client.patch(path)
         assert is_problem(answer, 405, "method_not_allowed")
         assert answer.headers["allow"] == allowed
+
+
+def test_a_browser_at_the_root_is_led_to_the_pages_of_the_api(
+    client: TestClient,
+) -> None:
+    page = client.get("/")
+    assert page.url.path == "/docs"
+    assert page.headers["content-type"].startswith("text/html")
 
 
 def test_readiness_waits_for_the_models(

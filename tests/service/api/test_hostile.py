@@ -76,7 +76,10 @@ def zipped(content: bytes, name: str = "rows.jsonl") -> bytes:
 def test_a_bomb_is_refused_and_says_why(client: TestClient, wait: Wait) -> None:
     for kind, (make, said) in BOMBS.items():
         done = screen(client, wait, make())
-        assert (done["status"], done["fault"]["code"]) == ("failed", "DatasetError")
+        assert (done["status"], done["fault"]["code"]) == (
+            "failed",
+            "unreadable_dataset",
+        )
         assert said in done["fault"]["message"], kind
         assert done["answer"].status_code == 409
         assert done["answer"].json()["code"] == "screening_failed"
@@ -94,7 +97,7 @@ def test_a_parquet_that_repeats_one_long_string_is_named_row_by_row(
         assert report["decision"]["outcome"] == "REVIEW"
         assert report["dataset"]["bad_line_count"] == 64
         return
-    assert done["fault"]["code"] == "DatasetError"
+    assert done["fault"]["code"] == "unreadable_dataset"
 
 
 def test_json_ten_million_deep_is_not_valid(client: TestClient) -> None:
@@ -352,7 +355,7 @@ def check(client: TestClient, made: Malformed, screening: str) -> None:
     where = (kind, content[:80], done)
     if done["status"] == "failed":
         assert not lines, where
-        assert done["fault"]["code"] == "DatasetError", where
+        assert done["fault"]["code"] == "unreadable_dataset", where
         assert len(done["fault"]["message"]) > 10, where
         assert answer.status_code == 409, where
         return

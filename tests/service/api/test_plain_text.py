@@ -240,5 +240,5 @@ def test_words_of_a_failure_that_are_no_text_are_mended(
 
     monkeypatch.setattr(Steps, "ingest", fail)
     done = finished(client, wait, ROWS["rows"])
-    fault = {"code": "DatasetError", "message": "it said \ufffd\ufffd"}
+    fault = {"code": "unreadable_dataset", "message": "it said \ufffd\ufffd"}
     assert (done["status"], done["fault"]) == ("failed", fault)

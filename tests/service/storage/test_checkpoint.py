@@ -8,7 +8,7 @@ from detectors.detector import Evidence, Scores, Trigger
 from detectors.moderation.moderator import Usage, Verdict
 from detectors.moderation.rows import RowModeration, RowVerdict
 from service.jobs.steps import Plan, TimedBatch, TimedScores, TimedTrial
-from service.storage.checkpoint import Checkpoints
+from service.storage.checkpoint import Checkpoints, OtherVersion
 from service.storage.objects import ObjectStore
 from trial.recipe import Recipe
 
@@ -53,3 +53,12 @@ def test_a_trial_comes_back_as_it_was(kept: Checkpoints, runner: Any) -> None:
     assert done.proof.loss_after == float("inf")
     kept.put("trial", TimedTrial(1.5, done))
     assert kept.get("trial", TimedTrial) == TimedTrial(1.5, done)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"seconds": 0.', b"\xff\xfe", b"[1]"])
+def test_a_damaged_record_says_what_to_do(
+    content: bytes, kept: Checkpoints, tmp_path: Path
+) -> None:
+    ObjectStore(str(tmp_path)).put("screenings/scr_1/x.json", content)
+    with pytest.raises(OtherVersion, match="screen its dataset again"):
+        kept.get("x", TimedScores)
