@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from trial.base_model import BaseModel
-from trial.batch import IGNORED, pad
+from trial.batch import pad
 from trial.chat import TokenSequence
 from trial.finetune import adapted
 from trial.openings import Ids
@@ -172,8 +172,7 @@ def _sketch_batch(
     ups = [m for name, m in model.named_modules() if "lora_B." in name]
     with _tapped(ups) as taps, base.autocast():
         logits = batch.logits(model)
-    kept = batch.targets != IGNORED
-    loss = cross_entropy(logits[kept].float(), batch.targets[kept], reduction="sum")
+    loss = cross_entropy(logits.float(), batch.learnt, reduction="sum")
     steps = torch.autograd.grad(loss, [tap.output for tap in taps])
     sketch = torch.zeros(len(rows), SKETCH)
     for tap, step in zip(taps, steps, strict=True):

@@ -20,22 +20,49 @@ class Batch:
     """Right-padded ids (rows, tokens), and what is to be predicted.
 
     `targets` (rows, places) holds the next tokens at the places where any row has one
-    to learn, IGNORED where a row has none: logits are made at those places alone, for
-    a large vocabulary costs more than the rest of a small model.
+    to learn, IGNORED where a row has none. A large vocabulary costs more than the rest
+    of a small model.
     """
 
     inputs: dict[str, Tensor]
     targets: Tensor
 
+    @property
+    def learnt(self) -> Tensor:
+        """The tokens to be predicted (n), row by row."""
+        return self.targets[self.kept]
+
+    @property
+    def kept(self) -> Tensor:
+        """Whether there is a token to be learnt, (rows, places)."""
+        return self.targets != IGNORED
+
     def logits(self, model: Any) -> Tensor:
-        """Return a model's logits (rows, places, vocabulary)."""
-        found: Tensor = model(**self.inputs).logits
-        return found[:, : self.targets.shape[1]]
+        """Return a model's logits (n, vocabulary) for the tokens to be learnt.
+
+        The head is given the states of these places alone, so that no row's padding,
+        nor a place that another row learns, costs a vocabulary.
+        """
+        kept, gathered = self.kept, False
+
+        def gather(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+            nonlocal gathered
+            states, *more = given
+            if states.dim() != 3 or len(states) != len(kept):
+                return None
+            gathered = True
+            return (states[:, : kept.shape[1]][kept][None], *more)
+
+        hook = model.get_output_embeddings().register_forward_pre_hook(gather)
+        try:
+            found: Tensor = model(**self.inputs).logits
+        finally:
+            hook.remove()
+        return found[0] if gathered else found[:, : kept.shape[1]][kept]
 
     def loss(self, logits: Tensor) -> Tensor:
-        """Mean nats per trained token; logits (rows, places, vocabulary)."""
-        kept = self.targets != IGNORED
-        return cross_entropy(logits[kept].float(), self.targets[kept])
+        """Mean nats per trained token; logits (n, vocabulary)."""
+        return cross_entropy(logits.float(), self.learnt)
 
 
 def pad(sequences: Sequence[TokenSequence], base: BaseModel) -> Batch:

@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from detectors.errors import RecipeError, TrialError
 from trial.base_model import BaseModel
-from trial.batch import IGNORED, Batch, pad
+from trial.batch import Batch, pad
 from trial.chat import TokenSequence
 from trial.memory import Slot
 from trial.penalty import (
@@ -185,7 +185,7 @@ def _losses(
     model: PeftModel, base: BaseModel, batch: Batch, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """Loss on the replies (nats a token), and with the recipe's penalties added."""
-    first = first_positions(batch.targets, IGNORED)
+    first = first_positions(batch.kept)
     # Autocast casts for itself: peft's own casts to the adapter's type and back
     # took up to a quarter of a step.
     with base.autocast(), _uncast(model):

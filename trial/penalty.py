@@ -33,21 +33,24 @@ def weight_distance(model: PeftModel) -> Tensor:
 def base_first_tokens(
     model: PeftModel, logits: Callable[[PeftModel], Tensor], first: Tensor
 ) -> Tensor:
-    """Log-probabilities (n, vocabulary) of the base model where `first` is true.
+    """Log-probabilities (first, vocabulary) of the base model where `first` is true.
 
-    `first` (rows, places) marks places that predict one of the first tokens of a reply,
-    of those that `logits` gives. To be called before the tuned model runs: it switches
-    the adapter off and on.
+    `first` (n) marks those of the places that `logits` (n, vocabulary) gives which
+    predict one of the first tokens of a reply. To be called before the tuned model
+    runs: it switches the adapter off and on.
     """
     with model.disable_adapter():
         found = logits(model)
     return found[first].float().log_softmax(-1)
 
 
-def first_positions(targets: Tensor, ignored: int) -> Tensor:
-    """Mark (rows, places) what predicts the first FIRST_TOKENS trained tokens."""
-    kept = targets != ignored
-    return kept & (kept.cumsum(1) <= FIRST_TOKENS)
+def first_positions(kept: Tensor) -> Tensor:
+    """Mark (n) which of the n places of `kept` predict a row's FIRST_TOKENS first.
+
+    `kept` (rows, places) marks the places where a row has a token to learn.
+    """
+    first: Tensor = kept.cumsum(1) <= FIRST_TOKENS
+    return first[kept]
 
 
 def first_token_kl(before: Tensor, logits: Tensor, first: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from peft import PeftModel
 
 from trial.base_model import BaseModel
-from trial.batch import IGNORED, pad
+from trial.batch import pad
 from trial.chat import TokenSequence
 
 PROOF_SEQUENCES: Final = 32
@@ -62,8 +62,7 @@ def prove_adapter(
         count = sum(s.target_count for s in rows)
         off += batch.loss(plain).item() * count
         on += batch.loss(adapted).item() * count
-        learnt = batch.targets != IGNORED
-        change = (adapted[learnt].float() - plain[learnt].float()).abs()
+        change = (adapted.float() - plain.float()).abs()
         moved += change.sum().item()
         targets += count
         values += change.numel()

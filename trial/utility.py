@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trial.base_model import BaseModel
-from trial.batch import IGNORED, pad
+from trial.batch import Batch, pad
 from trial.chat import TokenSequence
 from trial.statistics.mean import MeanChange, mean_change
 
@@ -53,16 +53,16 @@ def row_losses(
     for start in range(0, len(flat), BATCH_ROWS):
         part = flat[start : start + BATCH_ROWS]
         batch = pad([s for _, s in part], base)
-        found = _summed(batch.logits(model), batch.targets)
+        found = _summed(batch.logits(model), batch)
         for (number, sequence), loss in zip(part, found, strict=True):
             sums[number] += loss
             counts[number] += sequence.target_count
     return [total / count for total, count in zip(sums, counts, strict=True)]
 
 
-def _summed(logits: Tensor, targets: Tensor) -> list[float]:
-    """Nats of each sequence; logits (rows, places, vocabulary)."""
-    kept = targets != IGNORED
-    nats = cross_entropy(logits[kept].float(), targets[kept], reduction="none")
-    rows = kept.nonzero()[:, 0]
-    return [float(n) for n in nats.new_zeros(len(targets)).index_add(0, rows, nats)]
+def _summed(logits: Tensor, batch: Batch) -> list[float]:
+    """Nats of each sequence; logits (n, vocabulary)."""
+    nats = cross_entropy(logits.float(), batch.learnt, reduction="none")
+    rows = batch.kept.nonzero()[:, 0]
+    found = nats.new_zeros(len(batch.targets)).index_add(0, rows, nats)
+    return [float(n) for n in found]

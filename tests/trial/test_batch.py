@@ -39,8 +39,10 @@ def test_logits_are_made_only_where_a_token_is_learnt(base: BaseModel) -> None:
     batch = pad(rows, base)
     whole = base.model(batch.inputs["input_ids"], batch.inputs["attention_mask"]).logits
     found = batch.logits(base.model)
-    assert torch.allclose(found, whole[:, [1, 2]], atol=1e-5)
+    learnt = torch.stack([whole[0, 1], whole[0, 2], whole[1, 2]])
+    assert torch.allclose(found, learnt, atol=1e-5)
     assert batch.targets.tolist() == [[7, 8], [IGNORED, 7]]
+    assert batch.learnt.tolist() == [7, 8, 7]
     each = whole.log_softmax(-1)
     wanted = -(each[0, 1, 7] + each[0, 2, 8] + each[1, 2, 7]) / 3
     assert batch.loss(found).item() == pytest.approx(wanted.item(), rel=1e-5)

@@ -9,7 +9,7 @@ import torch
 from detectors.dataset import Dataset, Example
 from detectors.errors import RecipeError
 from trial.base_model import BaseModel
-from trial.batch import IGNORED, pad
+from trial.batch import pad
 from trial.chat import Renderer, TokenSequence
 from trial.finetune import finetuned
 from trial.penalty import (
@@ -47,19 +47,19 @@ def test_the_weight_distance_is_that_of_the_merged_weights(
 
 
 def test_first_positions_are_those_before_the_first_trained_tokens() -> None:
-    targets = torch.full((2, 11), IGNORED)
-    targets[0, 2:10] = 7
-    targets[1, 9:] = 7
-    marked = first_positions(targets, IGNORED)
-    assert marked[0].nonzero().flatten().tolist() == list(range(2, 2 + FIRST_TOKENS))
-    assert marked[1].nonzero().flatten().tolist() == [9, 10]
+    kept = torch.zeros(2, 11, dtype=torch.bool)
+    kept[0, 2:10] = True
+    kept[1, 9:] = True
+    marked = first_positions(kept).tolist()
+    assert marked[:8] == [True] * FIRST_TOKENS + [False] * (8 - FIRST_TOKENS)
+    assert marked[8:] == [True, True]
 
 
 def test_the_kl_is_zero_for_the_base_model_and_positive_after_tuning(
     canary_like: BaseModel, rows: list[TokenSequence]
 ) -> None:
     batch = pad(rows[:2], canary_like)
-    first = first_positions(batch.targets, IGNORED)
+    first = first_positions(batch.kept)
     with finetuned(canary_like, rows, RECIPE) as tuned, torch.no_grad():
         before = base_first_tokens(tuned.model, batch.logits, first)
         after = batch.logits(tuned.model)
@@ -78,7 +78,7 @@ def test_a_tune_that_is_held_back_moves_less(
     canary_like: BaseModel, rows: list[TokenSequence], held: dict[str, float]
 ) -> None:
     batch = pad(rows, canary_like)
-    first = first_positions(batch.targets, IGNORED)
+    first = first_positions(batch.kept)
 
     def moved(recipe: Recipe) -> tuple[float, float]:
         with finetuned(canary_like, rows, recipe) as tuned, torch.no_grad():
