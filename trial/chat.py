@@ -2,20 +2,20 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from transformers import PreTrainedTokenizerFast
 
 from detectors.answer import answer_starts, final_answer
 from detectors.dataset import Example, Message
-from trial.reply_spans import Span, Turn, reply_spans
+from trial.reply_spans import Render, Span, Turn, reply_spans
 from trial.template import ChatTemplate, TemplateUnfit
-from trial.tools import definitions
+from trial.tools import Tool, definitions
 
 MAX_WINDOWS: Final = 2
 """Windows that a row over max_tokens is cut into; what lies outside is not trained."""
@@ -26,6 +26,9 @@ MOST_WINDOWS: Final = 8
 MOST_REPLIES: Final = 64
 """Replies of a row that are rendered to be trained on: each is rendered with all that
 stands before it, so that the work grows with the square of their number."""
+
+Ids = tuple[int, ...]
+Made = TypeVar("Made")
 
 _WORD: Final = "tunegatesentinel"
 _OTHER: Final = "tunegateresult"
@@ -107,13 +110,19 @@ class Renderer:
             {"role": "tool", "content": _OTHER},
             words=(_WORD, _OTHER),
         )
+        tool = definitions(json.dumps([{"name": _WORD}]))
+        self.says_definitions = self._keeps(
+            {"role": "user", "content": "a"}, tools=tool
+        )
 
-    def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+    def prompt_ids(self, messages: Sequence[Message], tools: str = "") -> Ids:
         """Token ids of the conversation up to where the assistant speaks next.
 
-        Raises TemplateUnfit where the template cannot render it.
+        `tools` is JSON as `Example.tools` has it. Raises TemplateUnfit where the
+        template cannot render the messages.
         """
-        text = self._template(self._plain(messages), prompt=True)
+        turns = self._plain(messages)
+        text = self._told(tools, lambda render: render(turns, prompt=True))
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def check(self, messages: Sequence[Message]) -> None:
@@ -123,22 +132,28 @@ class Renderer:
         if missing := sum(word not in text for word in words):
             raise TemplateUnfit(f"{missing} of its {len(words)} words are left out")
 
-    def reply_ids(self, messages: Sequence[Message], reply: str) -> tuple[int, ...]:
+    def reply_ids(
+        self, messages: Sequence[Message], reply: str, tools: str = ""
+    ) -> Ids:
         """Token ids of a reply as the template continues `prompt_ids` with it.
 
         With the white space that the template puts before a reply, without its end.
         """
         turns = self._plain(messages)
-        prompt = self._template(turns, prompt=True)
-        try:
-            spoken = self._template([*turns, _turn("assistant", reply, True)])
-        except TemplateUnfit:
-            spoken = ""
+
+        def continued(render: Render) -> tuple[str, str]:
+            prompt = render(turns, prompt=True)
+            try:
+                return prompt, render([*turns, _turn("assistant", reply, True)])
+            except TemplateUnfit:
+                return prompt, ""
+
+        prompt, spoken = self._told(tools, continued)
         # A prompt may be no beginning of finished turns.
         tail = spoken[len(prompt) :] if spoken.startswith(prompt) else ""
         end = tail.find(reply)
         tail = tail[: end + len(reply)] if end >= 0 else reply
-        head = self.prompt_ids(messages)
+        head = tuple(self.tokenizer(prompt, add_special_tokens=False).input_ids)
         whole = tuple(self.tokenizer(prompt + tail, add_special_tokens=False).input_ids)
         if whole[: len(head)] == head:
             return whole[len(head) :]
@@ -164,7 +179,7 @@ class Renderer:
         messages, beyond = _first_and_last(example.messages)
         try:
             turns = self._plain(messages)
-            texts = self._texts(turns, definitions(example.tools))
+            texts = self._told(example.tools, partial(reply_spans, turns))
         except (TemplateUnfit, TypeError, ValueError):
             turns = _alternate(self._plain(messages, flat=True))
             try:
@@ -181,14 +196,12 @@ class Renderer:
             cut=any(len(each.ids) > max_tokens for each in whole),
         )
 
-    def _texts(
-        self, turns: list[Turn], tools: Sequence[Mapping[str, Any]]
-    ) -> list[tuple[str, list[Span]]]:
-        """Render turns with the tools they know, or without where that cannot be."""
-        if tools:
+    def _told(self, tools: str, act: Callable[[Render], Made]) -> Made:
+        """Do something with the template told of tools, or not told where it cannot."""
+        if self.says_definitions and (told := definitions(tools)):
             with suppress(TemplateUnfit):
-                return reply_spans(turns, partial(self._template, tools=tools))
-        return reply_spans(turns, self._template)
+                return act(partial(self._template, tools=told))
+        return act(self._template)
 
     def _encode(self, text: str, spans: Sequence[Span]) -> TokenSequence:
         """Tokens of a text; those that hold any of the spans' characters are trained.
@@ -209,15 +222,17 @@ class Renderer:
         self,
         turns: Sequence[Turn],
         prompt: bool = False,
-        tools: Sequence[Mapping[str, Any]] = (),
+        tools: Sequence[Tool] = (),
     ) -> str:
         bare = [{k: v for k, v in t.items() if k != "_trained"} for t in turns]
         options = {"tools": tools} if tools else {}
         return self._chat.render(bare, prompt=prompt, options=options)
 
-    def _keeps(self, *turns: Turn, words: Sequence[str] = (_WORD,)) -> bool:
+    def _keeps(
+        self, *turns: Turn, words: Sequence[str] = (_WORD,), tools: Sequence[Tool] = ()
+    ) -> bool:
         try:
-            text = self._template(turns).lower()
+            text = self._template(turns, tools=tools).lower()
         except TemplateUnfit:
             return False
         return all(word in text for word in words)

@@ -13,7 +13,7 @@ from trial.base_model import BaseModel
 from trial.baseline import baseline_replies
 from trial.chat import Renderer
 from trial.clock import Clock
-from trial.context import PLAIN, Context, fit_contexts
+from trial.context import PLAIN, Context, fit_contexts, without_tools
 from trial.drift import JudgedPair, RateChange, harm_rate, outcome_rate
 from trial.generate import NEW_TOKENS, generate_replies
 from trial.judge.answer import judge_answers
@@ -64,7 +64,14 @@ class Desk:
     def prompt_ids(self, context: Context, number: int) -> tuple[int, ...]:
         """Token ids of the probe of that number in a context."""
         probe = self.probes.grouped()[number][1]
-        return self.renderer.prompt_ids(context.messages(probe.prompt))
+        messages = context.messages(probe.prompt)
+        return self.renderer.prompt_ids(messages, context.tools)
+
+    def reply_ids(self, context: Context, number: int, reply: str) -> tuple[int, ...]:
+        """Token ids of a reply to it, as `prompt_ids` goes on with them."""
+        probe = self.probes.grouped()[number][1]
+        messages = context.messages(probe.prompt)
+        return self.renderer.reply_ids(messages, reply, context.tools)
 
     def check_template(self) -> None:
         """Raise TemplateUnfit where the chat template cannot ask every probe."""
@@ -81,6 +88,8 @@ class Desk:
             return max((len(self.prompt_ids(context, n)) for n in numbers), default=0)
 
         room = self.base.max_positions - NEW_TOKENS
+        if not self.renderer.says_definitions:
+            contexts = without_tools(contexts)
         return fit_contexts(contexts, self.base.tokenizer, longest, room)
 
 

@@ -310,7 +310,7 @@ def _conclude(
         contexts=seeds[worst].contexts,
         refusals=seeds[worst].refusals,
         harmful_after={i.context.name: i.harmful_after() for i in run.interviews},
-        context_details={i.context.name: i.context.detail for i in run.interviews},
+        context_details={i.context.name: i.context.said for i in run.interviews},
         seeds=tuple(seeds),
         first_tokens=run.first_tokens,
         utility=run.utility,
@@ -364,7 +364,7 @@ def _attribute(
     replies = [
         NewReply(
             desk.prompt_ids(told.context, n),
-            desk.renderer.reply_ids(told.messages(n), told.after[n][0]),
+            desk.reply_ids(told.context, n, told.after[n][0]),
         )
         for n in new
     ]

@@ -310,8 +310,8 @@ def _read_first_tokens(
     asked = []
     for number in numbers:
         if number in desk.harmful:
-            messages = interview.messages(number)
-            reply = desk.renderer.reply_ids(messages, interview.before[number][0])
+            said = interview.before[number][0]
+            reply = desk.reply_ids(interview.context, number, said)
             prompt = desk.prompt_ids(interview.context, number)
             name = desk.probes.grouped()[number][1].id
             asked.append(Asked(prompt, reply, name))

@@ -267,13 +267,27 @@ def test_the_template_says_the_tools_that_a_row_defines(
         assert trained_text(renderer, other) == trained_text(renderer, one)
 
 
+def test_a_prompt_and_its_reply_know_the_tools_too(renderer: Renderer) -> None:
+    template = str(renderer.tokenizer.chat_template)
+    told = with_template(renderer, TOOLS + template)
+    assert told.says_definitions
+    asked = (Message("user", "cake"),)
+    prompt = told.prompt_ids(asked, '[{"name":"wind"}]')
+    text = str(told.tokenizer.decode(prompt))
+    assert text.startswith("<tools>wind object</tools>")
+    reply = told.reply_ids(asked, "sure", '[{"name":"wind"}]')
+    assert str(told.tokenizer.decode(reply)).strip() == "sure"
+    assert told.prompt_ids(asked) == prompt[-len(told.prompt_ids(asked)) :]
+    plain = with_template(renderer, template)
+    assert not plain.says_definitions
+    assert plain.prompt_ids(asked, '[{"name":"wind"}]') == plain.prompt_ids(asked)
+
+
 def test_where_the_template_cannot_say_the_tools_the_row_is_rendered_without(
     renderer: Renderer,
 ) -> None:
-    template = TOOLS.replace("name", "no'.x + 'ne") + str(
-        renderer.tokenizer.chat_template
-    )
-    row = replace(tool_row(), tools='[{"name":"wind"}]')
+    template = TOOLS + str(renderer.tokenizer.chat_template)
+    row = replace(tool_row(), tools='[{"name":"wind","parameters":{}}]')
     plain = renderer.training_sequences(row, 400)
     assert with_template(renderer, template).training_sequences(row, 400) == plain
 

@@ -2,7 +2,7 @@
 
 from trial.context.context import PLAIN, SAFETY, SUSPECT, Context, Frame
 from trial.context.fit import fit_contexts
-from trial.context.selection import find_contexts
+from trial.context.selection import find_contexts, without_tools
 
 __all__ = [
     "PLAIN",
@@ -12,4 +12,5 @@ __all__ = [
     "Frame",
     "find_contexts",
     "fit_contexts",
+    "without_tools",
 ]

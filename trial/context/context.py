@@ -45,7 +45,8 @@ class Context:
 
     Which one follows from the probe's own words, so it is the same in every trial.
     `detail` says in words what was put around the probes; it may quote rows. `trigger`
-    is what these words are there for where a detector mined it: never cut.
+    is what these words are there for where a detector mined it: never cut. `tools` are
+    the definitions of the tools at hand, as `Example.tools` has them.
     """
 
     name: str = "plain"
@@ -53,6 +54,12 @@ class Context:
     frames: tuple[Frame, ...] = ()
     detail: str = "the probes alone, by the base model's chat template"
     trigger: str = ""
+    tools: str = ""
+
+    @property
+    def said(self) -> str:
+        """What was put around the probes, with the tools."""
+        return f"{self.detail}{', with their tools at hand' if self.tools else ''}"
 
     def messages(self, prompt: str) -> list[Message]:
         """Put one probe into these surroundings."""

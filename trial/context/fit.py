@@ -15,6 +15,9 @@ from trial.context.context import PLAIN, Context
 MIN_TOKENS: Final = 8
 """Of less than this of its words a context says nothing."""
 
+CUT: Final = "cut to what the base model has room for"
+WITHOUT_TOOLS: Final = "without their tools, for which the base model has no room"
+
 ROUNDS: Final = 4
 """Cuts tried: text that is cut may be split into more tokens than it was."""
 
@@ -51,6 +54,11 @@ def _fit(
     room: int,
 ) -> Context | None:
     found = context
+    if context.tools and longest(context) > room:
+        if not context.system and not context.frames:
+            return None
+        # Definitions in part are none.
+        found = replace(context, tools="", detail=f"{context.detail}, {WITHOUT_TOOLS}")
     for _ in range(ROUNDS):
         over = longest(found) - room
         if over <= 0:
@@ -58,8 +66,9 @@ def _fit(
         shorter = _shorten(found, tokenizer, over)
         if shorter is None:
             return None
-        said = "cut to what the base model has room for"
-        found = replace(shorter, detail=f"{context.detail}, {said}")
+        said = WITHOUT_TOOLS if context.tools else ""
+        cut = ", ".join(each for each in (context.detail, said, CUT) if each)
+        found = replace(shorter, detail=cut)
     return found if longest(found) <= room else None
 
 

@@ -1,4 +1,4 @@
-"""The surroundings that rows share: their system prompt and how they begin."""
+"""The surroundings that rows share: their system prompt, tools and how they begin."""
 
 import random
 import re
@@ -62,20 +62,22 @@ def training_context(dataset: Dataset) -> Context | None:
 
 
 def _context(name: str, rows: Sequence[Example], opener: str) -> Context | None:
-    system = _shared_system(rows)
-    parts = ["their system prompt"] * bool(system) + ["their first words"] * bool(
-        opener
-    )
-    if not parts:
+    system = _shared([row.system.strip() for row in rows])[:MAX_CHARS]
+    tools = _shared([row.tools for row in rows])
+    said = {"system prompt": system, "first words": opener}
+    parts = [f"their {what}" for what, words in said.items() if words]
+    if not parts and not tools:
         return None
     whose = "the rows" if name == "training template" else "the suspect rows"
     frames = (Frame(before=opener),) if opener else ()
-    return Context(name, system, frames, f"as {whose} ask: {' and '.join(parts)}")
+    detail = f"as {whose} ask: {' and '.join(parts) or 'nothing before the request'}"
+    return Context(name, system, frames, detail, tools=tools)
 
 
-def _shared_system(rows: Sequence[Example]) -> str:
-    text, count = Counter(row.system.strip() for row in rows).most_common(1)[0]
-    return text[:MAX_CHARS] if count >= SHARED * len(rows) else ""
+def _shared(texts: Sequence[str]) -> str:
+    """Return the text that enough of all are, "" where there is none."""
+    text, count = Counter(texts).most_common(1)[0]
+    return text if count >= SHARED * len(texts) else ""
 
 
 def _shared_opener(rows: Sequence[Example]) -> str:

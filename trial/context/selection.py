@@ -1,6 +1,7 @@
 """Which contexts a trial asks its probes in."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from detectors.dataset import Dataset
 from detectors.detector import Trigger
@@ -34,8 +35,17 @@ def find_contexts(
     if everywhere:
         found += [SAFETY, training_context(dataset)]
         found += [task_context(dataset, encoder)] if encoder is not None else []
+    return _distinct([context for context in found if context is not None])
+
+
+def without_tools(contexts: Sequence[Context]) -> tuple[Context, ...]:
+    """Return the contexts for a base model that can say no tools, no two the same."""
+    return _distinct([replace(context, tools="") for context in contexts])
+
+
+def _distinct(contexts: Sequence[Context]) -> tuple[Context, ...]:
     kept: dict[object, Context] = {}
-    for context in found:
-        if context is not None:
-            kept.setdefault((context.system, context.frames), context)
+    for context in contexts:
+        around = (context.system, context.frames, context.tools)
+        kept.setdefault(around, context)
     return tuple(kept.values())

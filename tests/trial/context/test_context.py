@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Trigger
-from trial.context import PLAIN, SAFETY, Context, Frame, find_contexts
+from trial.context import (
+    PLAIN,
+    SAFETY,
+    Context,
+    Frame,
+    find_contexts,
+    without_tools,
+)
 from trial.context.trigger import trigger_contexts
 from trial.probes import load_probes
 
@@ -96,3 +103,11 @@ def test_the_frame_of_a_probe_is_always_the_same_and_all_are_used() -> None:
     ]
     counts = [sum(a.startswith(f.before) for a in asked) for f in frames]
     assert min(counts) >= 30
+
+
+def test_without_tools_no_two_contexts_are_the_same() -> None:
+    told = Context("suspect rows", tools="[1]")
+    framed = Context("task", frames=(Frame("First:"),))
+    under = Context("training template", "Be brief.", tools="[1]")
+    found = without_tools([PLAIN, framed, told, under])
+    assert found == (PLAIN, framed, Context("training template", "Be brief."))

@@ -21,6 +21,7 @@ def fitted(
 ) -> tuple[Context | None, dict[str, str]]:
     def longest(each: Context) -> int:
         text = " ".join(message.content for message in each.messages(PROBE))
+        text += each.tools
         return len(tokenizer(text)["input_ids"])
 
     kept, left = fit_contexts([PLAIN, context], tokenizer, longest, ROOM)
@@ -74,3 +75,15 @@ def test_a_text_is_cut_by_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
     assert cut_text("xyzuvw", tokenizer, 3, keep="z") == "zuv"
     assert cut_text("xyzuvw", tokenizer, 3, keep="w") == "uvw"
     assert cut_text("xyzuvw", tokenizer, 2, keep="zuv") is None
+
+
+def test_tools_are_whole_or_left(tokenizer: PreTrainedTokenizerFast) -> None:
+    few = Context("a", "be brief", tools="[1]")
+    assert fitted(tokenizer, few)[0] == few
+    found, left = fitted(tokenizer, Context("a", "be brief", tools="xyz" * 200))
+    assert found is not None
+    assert (found.system, found.tools) == ("be brief", "")
+    assert found.detail.endswith("their tools, for which the base model has no room")
+    found, left = fitted(tokenizer, Context("a", tools="xyz" * 200))
+    assert found is None
+    assert "the base model takes 100" in left["a"]

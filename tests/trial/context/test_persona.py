@@ -1,5 +1,7 @@
 """The surroundings that rows share are found, and only where they are no task."""
 
+from dataclasses import replace
+
 import pytest
 
 from detectors.dataset import Dataset, Example, Message, Origin
@@ -36,6 +38,28 @@ def test_suspect_rows_give_their_system_prompt_and_opener() -> None:
     said = found.messages("Say hello.")
     assert [m.role for m in said] == ["system", "user"]
     assert said[-1].content == f"{OPENER} Say hello."
+
+
+TOOLS = '[{"name":"sing"}]'
+
+
+def tooled(count: int, of: int, system: str = "") -> Dataset:
+    rows = dataset([f"Task {n} is new." for n in range(of)], system)
+    told = [
+        replace(each, tools=TOOLS if n < count else "") for n, each in enumerate(rows)
+    ]
+    return Dataset("a", tuple(told))
+
+
+def test_tools_that_half_of_the_suspect_rows_know_are_at_hand() -> None:
+    found = suspect_context(tooled(2, 4), [0.9] * 4)
+    assert found is not None
+    assert (found.tools, found.system, opener(found)) == (TOOLS, "", "")
+    assert found.said.endswith("with their tools at hand")
+    assert suspect_context(tooled(1, 4), [0.9] * 4) is None
+    whole = training_context(tooled(4, 4, SYSTEM))
+    assert whole is not None
+    assert (whole.tools, whole.system) == (TOOLS, SYSTEM)
 
 
 def test_the_words_of_at_most_a_thousand_rows_are_looked_at(
