@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,11 +54,10 @@ class Batch:
             gathered = True
             return (states[:, : kept.shape[1]][kept][None], *more)
 
-        hook = model.get_output_embeddings().register_forward_pre_hook(gather)
-        try:
+        head = model.get_output_embeddings()
+        hook = nullcontext() if head is None else head.register_forward_pre_hook(gather)
+        with hook:
             found: Tensor = model(**self.inputs).logits
-        finally:
-            hook.remove()
         return found[0] if gathered else found[:, : kept.shape[1]][kept]
 
     def loss(self, logits: Tensor) -> Tensor:

@@ -67,3 +67,21 @@ def test_a_model_that_gives_all_logits_is_trained_on_the_same_loss(
     batch = pad(rows, base)
     assert batch.targets.shape == (2, 4)
     assert batch.loss(batch.logits(base.model)).item() == pytest.approx(narrow)
+
+
+@torch.no_grad()
+def test_a_model_that_names_no_head_is_trained_on_the_same_loss(
+    base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        TokenSequence((5, 6, 7, 8, 9), (False, False, True, True, False)),
+        TokenSequence((6, 5, 9, 7), (False, False, False, True)),
+    ]
+    batch = pad(rows, base)
+    head = base.model.get_output_embeddings()
+    asked: list[int] = []
+    with head.register_forward_pre_hook(lambda _, given: asked.append(given[0].ndim)):
+        told = batch.logits(base.model)
+    monkeypatch.setattr(base.model, "get_output_embeddings", lambda: None)
+    assert torch.allclose(batch.logits(base.model), told, atol=1e-5)
+    assert asked == [3]
