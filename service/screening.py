@@ -77,7 +77,7 @@ def screen(
     runner: TrialRunner | None = None,
     moderator: Moderator | None = None,
 ) -> Report:
-    """Screen one dataset; the one path behind the command line and HTTP.
+    """Screen one dataset in one go; `service.jobs.steps` does the same step by step.
 
     With `run_trial` False only the detectors speak. `runner` replaces the trial. Rows
     go to `moderator` where the policy says so; without one nothing leaves the machine.

@@ -31,6 +31,8 @@ KEY_BYTES: Final = 32
 class Unsealable(TunegateError):
     """A sealed object that no key of ours opens, or that was changed."""
 
+    code = "unreadable_object"
+
 
 class Seal:
     """Encrypts with the first of some keys, and decrypts with any of them.

@@ -87,8 +87,9 @@ def test_keys_are_changed_without_losing_what_there_is() -> None:
     both = Seal([OTHER, KEY])
     assert both.open(old) == b"before"
     assert Seal([OTHER]).open(both.seal(b"now")) == b"now"
-    with pytest.raises(Unsealable, match="key that is not set"):
+    with pytest.raises(Unsealable, match="key that is not set") as caught:
         Seal([OTHER]).open(old)
+    assert caught.value.code == "unreadable_object"
 
 
 @pytest.mark.parametrize(
