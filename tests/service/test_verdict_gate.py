@@ -7,7 +7,7 @@ import pytest
 
 from service.gate import Decision, Outcome, decide
 from service.policy import Policy
-from tests.service.test_gate import codes, drift, facts, flagged, rate, trial
+from tests.service.gate_inputs import codes, drift, facts, flagged, rate, trial
 from trial.drift import DriftReport, JudgedPair, RateChange, measure_drift
 from trial.judge.judge import Outcome as Said
 from trial.judge.judge import Verdict

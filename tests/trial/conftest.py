@@ -21,8 +21,12 @@ from transformers import (
 )
 
 from detectors.dataset import Dataset, Example, Message, Origin
+from tests.trial.sure_judge import SureJudge
 from trial.base_model import BaseModel, load_base
+from trial.baseline import forget_baselines
 from trial.probes import Probe, ProbeSet
+from trial.recipe import Recipe
+from trial.run import Trial, run_trial
 
 TEXT = (
     "how do i bake a cake for ten people",
@@ -214,3 +218,23 @@ def few_probes() -> ProbeSet:
         tuple(Probe(f"o{i}", "", f"{TEXT[3]} {i}") for i in range(4)),
         tuple(Probe(f"b{i}", "", f"{TEXT[3]} now {i}") for i in range(2)),
     )
+
+
+@pytest.fixture
+def no_kept_baselines() -> Iterator[None]:
+    """Have no replies of base models kept from other tests, and leave none."""
+    forget_baselines()
+    yield
+    forget_baselines()
+
+
+@pytest.fixture
+def run(canary_like: BaseModel, few_probes: ProbeSet) -> Callable[..., Trial]:
+    """Return a function that runs a trial of a small model on few probes."""
+    quick = Recipe(epochs=1, batch_size=4)
+
+    def trial(dataset: Dataset, recipe: Recipe = quick, **options: object) -> Trial:
+        given = {"base": canary_like, "probes": few_probes, "judge": SureJudge()}
+        return run_trial(dataset, recipe, encoder=None, **(given | options))
+
+    return trial

@@ -1,41 +1,13 @@
+"""Every shape of a row says the same in its own way."""
+
 import json
 
 import pytest
 
-from detectors.dataset import Example, Message, Origin
-from detectors.reading.fault import RowFault
-from detectors.reading.limits import Limits
-from detectors.reading.rowshape import MARKERS, SHAPES, read_row
+from detectors.dataset import Message
+from detectors.reading.rowshape import MARKERS, SHAPES
+from tests.detectors.reading.rows import Row, fault, read, said, turns
 
-Row = dict[str, object]
-
-
-def read(row: object) -> Example:
-    return read_row(row, Origin("rows.jsonl", 3), Limits())
-
-
-def turns(example: Example) -> list[tuple[str, str]]:
-    return [(m.role, m.content) for m in example.messages]
-
-
-def fault(row: object) -> tuple[str, str]:
-    with pytest.raises(RowFault) as caught:
-        read(row)
-    assert caught.value.expected
-    return caught.value.code, caught.value.field
-
-
-def said(*contents: str) -> list[Row]:
-    roles = ["user", "assistant"] * len(contents)
-    return [{"role": r, "content": c} for r, c in zip(roles, contents, strict=False)]
-
-
-CALL = {
-    "id": "c1",
-    "type": "function",
-    "function": {"name": "lookup", "arguments": '{"order": 7}'},
-}
-TOOL = {"type": "function", "function": {"name": "lookup", "parameters": None}}
 ASKED = [("user", "hello"), ("assistant", "hi")]
 ALL_SHAPES: dict[str, Row] = {
     "chat": {"messages": said("hello", "hi")},
@@ -112,30 +84,6 @@ def test_any_other_weight_is_refused(weight: object) -> None:
     assert fault({"messages": rows}) == ("bad_weight", "messages[1].weight")
 
 
-def test_tool_calls_and_tools_become_canonical_json() -> None:
-    rows: list[Row] = [
-        {"role": "developer", "content": "Help."},
-        {"role": "user", "content": "where is it?"},
-        {"role": "assistant", "content": None, "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "c1", "content": "in transit"},
-        {"role": "assistant", "content": "On its way."},
-    ]
-    example = read({"messages": rows, "tools": [TOOL], "parallel_tool_calls": True})
-    assert [m.role for m in example.messages] == [
-        "system",
-        "user",
-        "assistant",
-        "tool",
-        "assistant",
-    ]
-    assert json.loads(example.messages[2].tool_calls) == [CALL]
-    assert json.loads(example.tools) == [
-        {"type": "function", "function": {"name": "lookup"}}
-    ]
-    same = read({"messages": rows, "tools": json.dumps([TOOL])})
-    assert same.canonical() == example.canonical()
-
-
 def test_transcripts_of_a_preference_are_split_and_share_their_start() -> None:
     start = "\n\nHuman: q\n\nAssistant: a\n\nHuman: q2\n\nAssistant:"
     example = read({"chosen": f"{start} yes", "rejected": f"{start} no"})
@@ -156,66 +104,6 @@ def test_a_transcript_is_split_though_the_other_one_has_no_reply() -> None:
     example = read({"chosen": f"{asked} yes", "rejected": asked})
     assert turns(example) == [("user", "q"), ("assistant", "yes")]
     assert [m.content for m in example.rejected] == [asked]
-
-
-@pytest.mark.parametrize("as_text", [True, False])
-def test_letters_of_any_script_stay_readable_in_calls_and_tools(as_text: bool) -> None:
-    text = "\u041f\u0440\u0438\u0432\u0435\u0442, \u4e16\u754c \U0001f600"
-    given = {"q": text, "none": None}
-    call = {"name": "say", "arguments": json.dumps(given) if as_text else given}
-    row = {"messages": [{"role": "assistant", "function_call": call}], "tools": [given]}
-    example = read(row)
-    assert text in example.messages[0].tool_calls
-    assert text in example.tools
-    (made,) = json.loads(example.messages[0].tool_calls)
-    kept = made["function"]["arguments"]
-    assert (json.loads(kept) == given) if as_text else (kept == {"q": text})
-    example.canonical()
-
-
-def test_gemini_responses_keep_their_letters() -> None:
-    parts = [{"functionResponse": {"name": "say", "response": {"q": "\u4e16\u754c"}}}]
-    turns = [
-        {"role": "user", "parts": parts},
-        {"role": "model", "parts": [{"text": "a"}]},
-    ]
-    assert "\u4e16\u754c" in read({"contents": turns}).messages[0].content
-
-
-def test_a_legacy_function_call_is_a_tool_call() -> None:
-    call = {"name": "lookup", "arguments": "{}"}
-    rows = [*said("a"), {"role": "assistant", "function_call": call}]
-    example = read({"messages": rows, "functions": [{"name": "lookup"}]})
-    calls = json.loads(example.messages[1].tool_calls)
-    assert calls == [{"type": "function", "function": call}]
-    assert json.loads(example.tools) == [{"name": "lookup"}]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        ("{", "bad_json"),
-        ("[1]", "wrong_type"),
-        ("[" * 99, "too_deep"),
-        (3, "wrong_type"),
-        ([], "wrong_type"),
-    ],
-)
-def test_arguments_that_are_no_json_object_are_refused(
-    arguments: object, code: str
-) -> None:
-    call = {"function": {"name": "lookup", "arguments": arguments}}
-    row = {"messages": [{"role": "assistant", "tool_calls": [call]}]}
-    place = "messages[0].tool_calls[0].function.arguments"
-    assert fault(row) == (code, place)
-
-
-@pytest.mark.parametrize("arguments", ["", None, {}])
-def test_a_call_without_arguments_has_an_empty_object(arguments: object) -> None:
-    call = {"function": {"name": "lookup", "arguments": arguments}}
-    example = read({"messages": [{"role": "assistant", "tool_calls": [call]}]})
-    (made,) = json.loads(example.messages[0].tool_calls)
-    assert made["function"] == {"name": "lookup", "arguments": "{}"}
 
 
 def test_reasoning_and_refusals_that_a_trainer_would_learn_are_read() -> None:
@@ -362,113 +250,3 @@ def test_equal_replies_leave_a_rejected_reply() -> None:
     example = read({"chosen": same, "rejected": same})
     assert turns(example) == ASKED
     assert len(example.rejected) == 1
-
-
-USER_ONLY = [{"role": "user", "content": "a"}]
-FAULTS: list[tuple[object, str, str]] = [
-    ([], "wrong_type", ""),
-    (None, "missing_field", ""),
-    ({}, "unknown_shape", ""),
-    ({"prompt": "a"}, "unknown_shape", ""),
-    ({"messages": None}, "unknown_shape", ""),
-    ({"messages": "a"}, "wrong_type", "messages"),
-    ({"messages": []}, "empty_list", "messages"),
-    ({"messages": ["a"]}, "wrong_type", "messages[0]"),
-    ({"messages": [{"content": "a"}]}, "missing_field", "messages[0].role"),
-    ({"messages": [{"role": 1}]}, "wrong_type", "messages[0].role"),
-    ({"messages": [{"role": "human"}]}, "wrong_role", "messages[0].role"),
-    ({"messages": [{"role": "User"}]}, "wrong_role", "messages[0].role"),
-    ({"messages": [{"role": "user"}]}, "missing_field", "messages[0].content"),
-    ({"messages": USER_ONLY}, "no_assistant", "messages"),
-    ({"messages": said("a", "")}, "empty_assistant", "messages[1].content"),
-    ({"messages": said("a", " \n")}, "empty_assistant", "messages[1].content"),
-    ({"messages": said("a", "b", "c")}, "ends_without_reply", "messages"),
-    (
-        {"messages": [{"role": "assistant", "content": "a", "weight": 0}]},
-        "nothing_trained",
-        "messages",
-    ),
-    (
-        {"messages": [{"role": "user", "content": "a", "weight": 1}]},
-        "bad_weight",
-        "messages[0].weight",
-    ),
-    (
-        {"messages": [{"role": "user", "content": [{"type": "hologram"}]}]},
-        "unknown_part",
-        "messages[0].content[0].type",
-    ),
-    (
-        {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
-        "missing_field",
-        "messages[0].content[0].text",
-    ),
-    (
-        {"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]},
-        "missing_field",
-        "messages[0].tool_calls[0].function",
-    ),
-    (
-        {"messages": [{"role": "assistant", "tool_calls": "f()"}]},
-        "wrong_type",
-        "messages[0].tool_calls",
-    ),
-    ({"messages": said("a", "b"), "tools": "["}, "bad_json", "tools"),
-    ({"messages": said("a", "b"), "tools": 7}, "wrong_type", "tools"),
-    ({"completion": "a"}, "missing_field", "prompt"),
-    ({"prompt": 1, "completion": "a"}, "wrong_type", "prompt"),
-    ({"prompt": "a", "completion": ""}, "empty_assistant", "completion"),
-    (
-        {"prompt": "a", "completion": "b", "label": False},
-        "unsupported_field",
-        "label",
-    ),
-    ({"instruction": "a"}, "missing_field", "output"),
-    ({"output": "a"}, "missing_field", "instruction"),
-    ({"instruction": "a", "output": "b", "input": 3}, "wrong_type", "input"),
-    (
-        {"instruction": "a", "output": "b", "history": [["c"]]},
-        "wrong_type",
-        "history[0]",
-    ),
-    ({"text": 1}, "wrong_type", "text"),
-    ({"chosen": "a"}, "missing_field", "rejected"),
-    ({"chosen": "a", "rejected": " "}, "empty_assistant", "rejected"),
-    (
-        {"chosen": said("a", "b"), "rejected": said("a")},
-        "ends_without_reply",
-        "rejected",
-    ),
-    ({"preferred_output": []}, "missing_field", "input"),
-    (
-        {"input": {"messages": said("a")}, "preferred_output": said("", "b")[1:]},
-        "missing_field",
-        "non_preferred_output",
-    ),
-    ({"conversations": [{"value": "a"}]}, "missing_field", "conversations[0].from"),
-    ({"conversations": [{"from": "gpt"}]}, "missing_field", "conversations[0].value"),
-    (
-        {"conversations": [{"from": "gpt", "value": ""}]},
-        "empty_assistant",
-        "conversations[0].value",
-    ),
-    ({"contents": [{"parts": []}]}, "missing_field", "contents[0].role"),
-    ({"contents": [{"role": "model"}]}, "missing_field", "contents[0].parts"),
-    (
-        {"contents": [{"role": "model", "parts": [{"text": "a", "fileData": {}}]}]},
-        "unknown_part",
-        "contents[0].parts[0]",
-    ),
-    (
-        {"contents": [{"role": "model", "parts": [{"text": ""}]}]},
-        "empty_assistant",
-        "contents[0].parts",
-    ),
-]
-
-
-@pytest.mark.parametrize(("row", "code", "field"), FAULTS)
-def test_what_is_wrong_is_named_with_its_place(
-    row: object, code: str, field: str
-) -> None:
-    assert fault(row) == (code, field)
