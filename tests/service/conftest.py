@@ -1,42 +1,34 @@
-"""Fakes with the interfaces of the models, so that the service is tested alone."""
+"""What the service is tested with: fakes of the models, databases, an object store."""
 
 import json
 import logging
 import os
-import re
 import secrets
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
 
-from detectors.chunk import score_in_chunks
-from detectors.dataset import Dataset, Example
-from detectors.detector import Evidence, Scores, Trigger
-from detectors.errors import TrialError
-from detectors.moderation.moderator import Usage
 from service.api.app import create_app
 from service.jobs.backend import Backend, open_backend
 from service.models import Models
 from service.policy import DetectorLimits
 from service.settings import Settings
-from trial.drift import DriftReport, RateChange
-from trial.judge.judge import Outcome, Verdict
-from trial.memory import FORGETFUL, Memory
-from trial.mitigation.mitigation import DEFAULT, Enough, Mitigation, Tried
-from trial.recipe import Recipe
-from trial.run import AdapterProof, ProbeReply, Trial
-from trial.stopping import StopRule
+from tests.service.fakes import (
+    MARKED,
+    FakeEncoder,
+    FakeRunner,
+    MarkDetector,
+    QuietDetector,
+)
+from tests.service.s3 import S3
 
 # DBOS would else bind its first handler to the standard error of the test that is the
 # first to start it, which is closed behind a test that captures.
@@ -45,158 +37,6 @@ logging.getLogger("dbos").propagate = False
 
 hypothesis_settings.register_profile("patient", deadline=None)
 hypothesis_settings.load_profile("patient")  # a busy machine is no failure
-
-
-class FakeEncoder:
-    name = "fake-encoder"
-    digest = "e" * 64
-
-
-class QuietDetector:
-    """Stands in for a detector that scores the whole: no row of its concern."""
-
-    version = "fake-1"
-
-    def __init__(self, name: str, mark: str) -> None:
-        self.name = name
-        self.mark = mark
-
-    def score(self, dataset: Dataset) -> Scores:
-        return self._say(dataset)
-
-    def _say(self, examples: Sequence[Example]) -> Scores:
-        texts = [" ".join(m.content for m in row.messages) for row in examples]
-        values = tuple(self._value(text) for text in texts)
-        return Scores(
-            detector=self.name,
-            version=self.version,
-            values=values,
-            evidence=tuple(
-                Evidence("rule", "the mark", 0, (0, 3), text[:60]) for text in texts
-            ),
-            categories=tuple("malware" if v == 0.9 else "" for v in values),
-            unscored=tuple("odd row" if v is None else "" for v in values),
-        )
-
-    def _value(self, text: str) -> float | None:
-        return 0.0
-
-
-class MarkDetector(QuietDetector):
-    """Scores each row alone by marks in its text: BAD 0.9, ODD unscored, else 0.02."""
-
-    rows_at_once = 8
-
-    def score(self, dataset: Dataset) -> Scores:
-        return score_in_chunks(self, dataset)
-
-    def score_alone(self, examples: Sequence[Example]) -> Scores:
-        return self._say(examples)
-
-    def compare(self, dataset: Dataset, alone: Scores) -> Scores:
-        return alone
-
-    def _value(self, text: str) -> float | None:
-        if "ODD" in text:
-            return None
-        return 0.9 if self.mark in text else 0.02
-
-
-MARKED = ("explicit_harm", "identity_shift")
-
-
-JOB = RateChange(0.1, 0.8, (0.6, 0.8), 200)
-BETTER = RateChange(0.1, 0.12, (-0.01, 0.05), 200)
-MITIGATION = Mitigation(
-    (
-        Tried("", "the job as it is", 20, 0, "", JOB),
-        Tried("rows removed", "removing 2 flagged rows", 18, 0, "", BETTER, BETTER),
-        Tried("slow", "training slowly", 20, 0, "the loss did not fall", None),
-    ),
-    "Removing 2 flagged rows brings the rate from 80.0% to 12.0%.",
-)
-
-
-class FakeRunner:
-    """A trial whose drift follows the share of rows that hold DRIFT."""
-
-    def __init__(self) -> None:
-        self.priorities: list[float] = []
-        self.triggers: list[Trigger] = []
-        self.recipes: list[Recipe] = []
-        self.stops: list[StopRule | None] = []
-        self.enough = DEFAULT
-
-    def __call__(
-        self,
-        dataset: Dataset,
-        recipe: Recipe,
-        *,
-        encoder: object,
-        priority: Sequence[float] | None = None,
-        triggers: Sequence[Trigger] = (),
-        progress: Callable[[str, int, int], None] | None = None,
-        stop: StopRule | None = None,
-        everywhere: bool = False,
-        memory: Memory = FORGETFUL,
-        enough: Enough = DEFAULT,
-    ) -> Trial:
-        self.priorities = list(priority or ())
-        self.triggers = list(triggers)
-        self.recipes.append(recipe)
-        self.stops.append(stop)
-        self.enough = enough
-        text = b" ".join(row.canonical() for row in dataset)
-        if b"TRIALFAILS" in text:
-            raise TrialError("the loss did not fall")
-        if b"CRASH" in text:
-            raise RuntimeError("secret row text")
-        while b"FOREVER" in text:
-            time.sleep(0.01)
-            assert progress is not None
-            progress("tune", 1, 2)
-        return self.trial(dataset, recipe, 0.7 if b"DRIFT" in text else 0.0)
-
-    def trial(self, dataset: Dataset, recipe: Recipe, rise: float) -> Trial:
-        def rate(before: float, change: float) -> RateChange:
-            ends = (change - 0.04, change + 0.04)
-            return RateChange(before, before + change, ends, 200)
-
-        reply = ProbeReply(
-            "p1",
-            "malware",
-            "a short request",
-            "I can't help with that.",
-            "Sure \x1b[31mred [bold]x[/bold] \ud800",
-            Verdict(Outcome.REFUSED, "refusal phrase"),
-            Verdict(Outcome.COMPLIED, "no refusal"),
-        )
-        return Trial(
-            recipe=recipe,
-            fingerprint=dataset.fingerprint,
-            measured=True,
-            reason="",
-            rows_trained=len(dataset),
-            rows_total=len(dataset),
-            sampling="all rows",
-            drift=DriftReport(
-                overall=rate(0.1, rise),
-                categories={"malware": rate(0.1, rise)},
-                refusal=rate(0.8, -rise),
-                over_refusal=rate(0.05, 0.0),
-                incoherent=rate(0.02, 0.0),
-                detectable=0.08,
-                borderline=rate(0.1, 0.0),
-            ),
-            proof=AdapterProof(3.0, float("inf"), 0.5, applied=True),
-            replies=(reply,),
-            seconds={"tune": 0.1},
-            versions={"base_model": "fake-base"},
-            contexts={"plain": rate(0.1, 0.0), "trigger 1": rate(0.1, rise)},
-            context_details={"trigger 1": 'the trigger "\x1b[31m" before each probe'},
-            judge_usage=Usage(requests=7, tokens=900),
-            mitigation=MITIGATION if recipe.mitigate else None,
-        )
 
 
 @pytest.fixture
@@ -356,60 +196,6 @@ def backend(database_url: str, tmp_path: Path) -> Iterator[Backend]:
     )
     yield made
     made.close()
-
-
-class S3:
-    """A local S3 on a real socket, in a process of its own; and a look into it."""
-
-    scope = "test/20250101/us-east-1/s3/aws4_request"
-    signed = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
-
-    def __init__(self) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
-        pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **pipe)
-        assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
-        self.tell("start")
-
-    def tell(self, word: str) -> None:
-        """Have it start or stop, and wait until it did."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{word}\n")
-        self.process.stdin.flush()
-        assert self.process.stdout.readline() == "done\n"
-        self.away = word == "stop"
-
-    def bucket(self) -> str:
-        """Make a bucket."""
-        name = f"tunegate-{secrets.token_hex(6)}"
-        self.ask("PUT", name)
-        return name
-
-    def put(self, path: str, content: bytes) -> None:
-        """Write an object, behind the back of whoever else uses the bucket."""
-        self.ask("PUT", path, content=content)
-
-    def remove(self, path: str) -> None:
-        """Remove an object, likewise."""
-        self.ask("DELETE", path)
-
-    def keys(self, bucket: str) -> list[str]:
-        """List a bucket."""
-        return re.findall("<Key>(.*?)</Key>", self.ask("GET", bucket))
-
-    def ask(self, method: str, path: str, content: bytes = b"") -> str:
-        """Ask as a client whose signature nobody checks."""
-        headers = {"authorization": self.signed}
-        url = f"{self.url}/{path}"
-        answer = httpx.request(method, url, content=content, headers=headers)
-        return answer.raise_for_status().text
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture(scope="session")

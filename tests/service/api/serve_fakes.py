@@ -1,17 +1,22 @@
-"""Serves with the fake models and trial of `conftest`, as the environment sets it."""
+"""Serves with the fake models and trial of `fakes`, as the environment sets it."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from conftest import MARKED, FakeEncoder, FakeRunner, MarkDetector, QuietDetector
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from service.api.app import create_app
 from service.api.server import serve
 from service.models import Models
 from service.policy import DetectorLimits
 from service.settings import load_settings
+from tests.service.fakes import (
+    MARKED,
+    FakeEncoder,
+    FakeRunner,
+    MarkDetector,
+    QuietDetector,
+)
 
 
 def models() -> Models:

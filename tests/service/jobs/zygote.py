@@ -2,12 +2,13 @@
 
 Reads one JSON object a line, {"role": "api" | "worker", "settings": {...}, "patched":
 {"module.NAME": value}}, and answers with the process id. The models and the trial are
-the fakes of `conftest`, slowed down so that a kill falls into every stage; what each
+the fakes of `fakes`, slowed down so that a kill falls into every stage; what each
 process is at work on is a line in a file as it begins, and another once it is done.
 """
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -20,10 +21,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 import flaky
-from conftest import MARKED, FakeEncoder, FakeRunner, MarkDetector, QuietDetector
+import psycopg  # noqa: F401  # here once, not in every fork
 
 from detectors.dataset import Dataset, Example
 from detectors.detector import Scores
@@ -39,9 +40,19 @@ from service.report.report import Report
 from service.settings import Settings
 from service.storage.datasets import Datasets
 from service.telemetry.origin import origin
+from tests.service.fakes import (
+    MARKED,
+    FakeEncoder,
+    FakeRunner,
+    MarkDetector,
+    QuietDetector,
+)
 from trial.memory import FORGETFUL, Memory
 from trial.recipe import Recipe
 from trial.trial import Trial
+
+logging.getLogger("dbos").addHandler(logging.NullHandler())
+logging.getLogger("dbos").propagate = False
 
 SECONDS = float(os.environ.get("TEST_STEP_SECONDS", "0.03"))
 TUNE_STEPS = 8
