@@ -154,10 +154,6 @@ def compare(points: Sequence[Point]) -> dict[str, Any]:
     }
 
 
-def _median(values: Sequence[float]) -> float:
-    return round(float(np.median(values)), 4)
-
-
 def _correlation(
     points: Sequence[Point], rise: np.ndarray, cheap: np.ndarray
 ) -> dict[str, Any]:

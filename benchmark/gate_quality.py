@@ -41,6 +41,7 @@ from service.screening import (
     find_triggers,
     rank_rows,
     score_rows,
+    silent,
     try_recipe,
 )
 from trial.base_model import load_base
@@ -132,7 +133,7 @@ def settle(
     if found is None:
         dataset = build(plan, data)
         watch = Stopwatch()
-        scores = score_rows(dataset, detectors, _silent, watch)
+        scores = score_rows(dataset, detectors, silent, watch)
         with watch.stage("trial"):
             done = tune(plan, dataset, policy, scores, encoder)
         found = {
@@ -159,11 +160,11 @@ def tune(
     encoder: Encoder,
 ) -> Trial:
     """Run the trial as the service does."""
-    moderated = moderate_dataset(policy, dataset, scores, Off(), progress=_silent)
+    moderated = moderate_dataset(policy, dataset, scores, Off(), progress=silent)
     suspicion = Suspicion(
         rank_rows(policy, dataset, scores, moderated), find_triggers(scores)
     )
-    return try_recipe(None, dataset, plan.recipe, encoder, suspicion, _silent, policy)
+    return try_recipe(None, dataset, plan.recipe, encoder, suspicion, silent, policy)
 
 
 def decide_three(
@@ -255,10 +256,6 @@ def as_text(results: Mapping[str, Any]) -> str:
                     f"({low:.1%} to {high:.1%}, n={found['n']})"
                 )
     return "\n".join([*lines, results["anchor"]])
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass
 
 
 if __name__ == "__main__":

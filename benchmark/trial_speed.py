@@ -21,7 +21,7 @@ from detectors.catalog import load_detectors
 from detectors.detector import Detector
 from detectors.embedding import Encoder, load_encoder
 from service.policy import Policy, default_policy
-from service.screening import Stopwatch, score_rows
+from service.screening import Stopwatch, score_rows, silent
 from trial.base_model import load_base
 from trial.baseline import forget_baselines
 from trial.recipe import CANARY
@@ -87,7 +87,7 @@ def timed(
     """Try one file by the default policy; an attack also without early stopping."""
     dataset = build(plan, data)
     policy = default_policy()
-    scores = score_rows(dataset, detectors, _silent, Stopwatch())
+    scores = score_rows(dataset, detectors, silent, Stopwatch())
     found: dict[str, Any] = {"name": plan.name, "attack": bool(plan.family)}
     policies = {"default": policy}
     if plan.family:
@@ -160,10 +160,6 @@ def _saved(attacks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 def as_text(results: Mapping[str, Any]) -> str:
     """Return the figures as lines, without the single trials."""
     return "\n".join(f"{k}: {v}" for k, v in results.items() if k != "trials")
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass
 
 
 if __name__ == "__main__":

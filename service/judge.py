@@ -7,7 +7,7 @@ from detectors.dataset import Dataset
 from detectors.embedding import Encoder
 from detectors.errors import InputError
 from detectors.moderation.endpoint import OPENAI_URL, Endpoint
-from detectors.moderation.guard.catalog import FAMILIES
+from detectors.moderation.guard.catalog import find_family
 from detectors.moderation.guard.family import Family
 from detectors.moderation.ledger import Budget
 from service.screening import TrialRunner
@@ -35,7 +35,7 @@ def load_judge(settings: Settings, encoder: Encoder) -> Judge:
         case "llm":
             return LlmJudge.of_endpoint(_endpoint(settings), budget=_budget(settings))
         case "guard":
-            family = _family(settings.judge_guard)
+            family = _family(settings)
             if settings.judge_base_url:
                 return GuardJudge.of_endpoint(
                     family, _endpoint(settings), budget=_budget(settings)
@@ -50,7 +50,7 @@ def check_judge(settings: Settings) -> str:
     if settings.judge in ("phrase", "embedding"):
         return settings.judge
     if settings.judge == "guard":
-        _family(settings.judge_guard)
+        _family(settings)
         if not settings.judge_base_url:
             if not settings.judge_model:
                 raise InputError("set TUNEGATE_JUDGE_MODEL to the guard model")
@@ -112,9 +112,5 @@ def _budget(settings: Settings) -> Budget:
     )
 
 
-def _family(name: str) -> Family:
-    for family in FAMILIES:
-        if family.name == name:
-            return family
-    known = ", ".join(family.name for family in FAMILIES)
-    raise InputError(f"TUNEGATE_JUDGE_GUARD: choose one of {known}")
+def _family(settings: Settings) -> Family:
+    return find_family(settings.judge_guard, "TUNEGATE_JUDGE_GUARD")

@@ -9,7 +9,7 @@ from detectors.errors import InputError
 from detectors.moderation.cache import FileCache, MemoryCache, VerdictCache
 from detectors.moderation.dialect import Dialect
 from detectors.moderation.endpoint import OPENAI_URL, Endpoint
-from detectors.moderation.guard.catalog import FAMILIES
+from detectors.moderation.guard.catalog import find_family
 from detectors.moderation.guard.dialect import GuardDialect
 from detectors.moderation.guard.family import Family
 from detectors.moderation.ledger import Budget
@@ -45,7 +45,7 @@ def load_moderator(
         case "openai":
             dialect: Dialect = OpenAIDialect()
         case "guard":
-            dialect = GuardDialect(_family(settings.moderation_guard))
+            dialect = GuardDialect(_family(settings))
     return RemoteModerator(
         dialect,
         endpoint(settings),
@@ -66,7 +66,7 @@ def check_moderator(settings: Settings) -> str:
     provider = settings.moderation_provider
     if provider in ("off", "local"):
         return provider
-    family = _family(settings.moderation_guard).name if provider == "guard" else ""
+    family = _family(settings).name if provider == "guard" else ""
     asked = endpoint(settings)
     key = "with" if asked.api_key else "without"
     where = urlsplit(asked.base_url).netloc
@@ -102,12 +102,8 @@ def endpoint(settings: Settings) -> Endpoint:
     )
 
 
-def _family(name: str) -> Family:
-    for family in FAMILIES:
-        if family.name == name:
-            return family
-    known = ", ".join(family.name for family in FAMILIES)
-    raise InputError(f"TUNEGATE_MODERATION_GUARD: choose one of {known}")
+def _family(settings: Settings) -> Family:
+    return find_family(settings.moderation_guard, "TUNEGATE_MODERATION_GUARD")
 
 
 def _local(detectors: Sequence[Detector]) -> Moderator:

@@ -85,7 +85,7 @@ def screen(
     policy has no limits for a detector. A trial that fails is part of the report.
     """
     started_at, watch = datetime.now(UTC), Stopwatch()
-    tell = progress or _silent
+    tell = progress or silent
     scores = score_rows(dataset, detectors, tell, watch)
     with watch.stage("moderation"):
         moderated = moderate_dataset(
@@ -315,5 +315,5 @@ def try_recipe(
         )
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    pass
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody: a Progress for whoever does not listen."""

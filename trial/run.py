@@ -47,7 +47,6 @@ __all__ = [
     "SeedDrift",
     "StopRule",
     "Trial",
-    "default_judge",
     "prove_adapter",
     "run_trial",
 ]
@@ -98,7 +97,7 @@ def run_trial(
             base=base,
             renderer=Renderer(base.tokenizer),
             probes=probes or load_probes(),
-            judge=judge or default_judge(encoder),
+            judge=judge or PhraseJudge(),
             progress=progress or (lambda *_: None),
             clock=clock,
             memory=memory,
@@ -211,11 +210,6 @@ def _row(
         utility=done.utility,
         against=against,
     )
-
-
-def default_judge(encoder: Encoder) -> Judge:
-    """Return the judge that places most short replies right, by judge_quality.json."""
-    return PhraseJudge()
 
 
 def _run(

@@ -19,7 +19,6 @@ SOLVED: Final = -2.7
 """Mean log-likelihood of a letter from which a key counts as found."""
 LEAST_LETTERS: Final = 150
 """A shorter text can be made to read like anything under some key."""
-MOST_LETTERS: Final = 20_000
 
 Key = NDArray[np.int64]
 Counts = NDArray[np.float64]

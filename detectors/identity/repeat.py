@@ -1,7 +1,7 @@
 """Texts that stand in many rows: sentences, openings and closings of messages."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -114,8 +114,3 @@ def _longest(found: Iterable[Repeat]) -> list[Repeat]:
             best[place] = each
     ordered = sorted(best.values(), key=lambda r: (-len(r.rows), r.where, r.text))
     return ordered[:MOST]
-
-
-def rows_of(found: Sequence[Repeat]) -> Mapping[str, int]:
-    """Count repeats by where they stand: for records and logs, without their text."""
-    return Counter(f"{each.role} {each.where}" for each in found)

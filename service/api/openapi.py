@@ -224,6 +224,17 @@ GUARDED: Final[dict[int | str, dict[str, Any]]] = {
 }
 """What every operation that needs a key may answer."""
 
+SUBMITTED: Final = {
+    **GUARDED,
+    400: UNREADABLE,
+    408: TOO_SLOW,
+    413: TOO_LARGE,
+    415: UNKNOWN_TYPE,
+    503: BUSY,
+    507: DISK_FULL,
+}
+"""What an operation that takes datasets may answer, but for what it took."""
+
 
 def body(
     schemas: dict[str, tuple[dict[str, Any], object]],

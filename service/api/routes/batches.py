@@ -1,9 +1,9 @@
 """Batches: many screenings asked for at once, with one status and one summary."""
 
-from typing import Annotated, Final
+from typing import Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin, Reader, Submitter
@@ -15,19 +15,15 @@ from service.api.errors_http import Problem
 from service.api.openapi import (
     BATCH,
     BATCH_ASKED,
-    BUSY,
-    DISK_FULL,
     FILES_SCHEMA,
     GUARDED,
-    TOO_LARGE,
-    TOO_SLOW,
-    UNKNOWN_TYPE,
-    UNREADABLE,
+    SUBMITTED,
     answer,
     body,
     problem,
     schema_of,
 )
+from service.api.paging import Cursor, Limit
 from service.api.room import RoomLeft
 from service.api.schemas import BatchOut, BatchPage
 from service.api.submission import IdempotencyKey
@@ -36,8 +32,6 @@ from service.storage.batch import Batch
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Entries on a page.")]
-Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
 NO_BATCH: Final = problem("batch_not_found", "There is no batch of that id.")
 FILES: Final = {"file": ["(the bytes of a.jsonl)", "(the bytes of b.jsonl)"]}
 
@@ -47,14 +41,8 @@ FILES: Final = {"file": ["(the bytes of a.jsonl)", "(the bytes of b.jsonl)"]}
     status_code=202,
     response_model=BatchOut,
     responses={
-        **GUARDED,
+        **SUBMITTED,
         202: answer(BATCH, "Queued; `Location` names the batch."),
-        400: UNREADABLE,
-        408: TOO_SLOW,
-        413: TOO_LARGE,
-        415: UNKNOWN_TYPE,
-        503: BUSY,
-        507: DISK_FULL,
     },
     openapi_extra=body(
         {

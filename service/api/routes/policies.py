@@ -1,9 +1,9 @@
 """Policies: kept under a name, version by version; tried on what is finished."""
 
-from typing import Annotated, Final
+from typing import Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin, Reader, Reviewer
@@ -27,6 +27,7 @@ from service.api.openapi import (
     body,
     problem,
 )
+from service.api.paging import Cursor, Limit
 from service.api.reading import json_body
 from service.api.schemas import DecisionOut, PolicyOut, PolicyPage
 from service.api.submission import choose_policy
@@ -34,8 +35,6 @@ from service.policy import check_policy
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Entries on a page.")]
-Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
 NO_POLICY: Final = problem("policy_not_found", "There is no policy of that name.")
 READ: Final = {**GUARDED, 400: UNREADABLE, 408: TOO_SLOW, 413: TOO_LARGE, 415: NOT_JSON}
 

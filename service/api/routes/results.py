@@ -26,6 +26,7 @@ from service.api.openapi import (
     REPORT,
     answer,
 )
+from service.api.paging import Cursor, LongLimit
 from service.api.schemas import FindingPage, ScreeningOut
 from service.caller import Caller
 from service.envelope import MEDIA_TYPE
@@ -34,8 +35,6 @@ from service.storage.screening import Screening
 
 router = APIRouter(prefix="/v1/screenings/{screening_id}", tags=["results"])
 
-Limit = Annotated[int, Query(ge=1, le=1_000, description="Entries on a page.")]
-Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
 
 RETRY_MILLISECONDS: Final = 2_000
 
@@ -173,7 +172,7 @@ def list_findings(
     detector: str = "",
     category: str = "",
     min_score: Annotated[float, Query(ge=0, le=1)] = 0.0,
-    limit: Limit = 100,
+    limit: LongLimit = 100,
     cursor: Cursor = "",
 ) -> Response:
     """List findings by row; filter by detector, category and lowest score."""

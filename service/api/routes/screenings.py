@@ -11,24 +11,20 @@ from service.api.conditional import answer_json
 from service.api.context import Here, not_found
 from service.api.errors_http import Problem
 from service.api.openapi import (
-    BUSY,
     CANCELLED,
-    DISK_FULL,
     GUARDED,
     NOT_FOUND,
     QUEUED,
     ROWS_EXAMPLE,
     SCREENING,
-    TOO_LARGE,
-    TOO_SLOW,
-    UNKNOWN_TYPE,
-    UNREADABLE,
+    SUBMITTED,
     UPLOAD_EXAMPLE,
     UPLOAD_SCHEMA,
     answer,
     body,
     schema_of,
 )
+from service.api.paging import Cursor, LongLimit
 from service.api.room import RoomLeft
 from service.api.schemas import ScreeningOut, ScreeningPage
 from service.api.submission import IdempotencyKey, submit
@@ -36,23 +32,14 @@ from service.storage.screening import Status
 
 router = APIRouter(prefix="/v1/screenings", tags=["screenings"])
 
-Limit = Annotated[int, Query(ge=1, le=1_000, description="Entries on a page.")]
-Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
-
 
 @router.post(
     "",
     status_code=202,
     response_model=ScreeningOut,
     responses={
-        **GUARDED,
+        **SUBMITTED,
         202: answer(QUEUED, "Queued; `Location` names the screening."),
-        400: UNREADABLE,
-        408: TOO_SLOW,
-        413: TOO_LARGE,
-        415: UNKNOWN_TYPE,
-        503: BUSY,
-        507: DISK_FULL,
     },
     openapi_extra=body(
         {
@@ -91,7 +78,7 @@ def list_screenings(
     request: Request,
     here: Here,
     caller: Reader,
-    limit: Limit = 20,
+    limit: LongLimit = 20,
     cursor: Cursor = "",
     status: Status | None = None,
     batch: Annotated[str, Query(max_length=100, description="Of that batch.")] = "",

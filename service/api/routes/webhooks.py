@@ -1,9 +1,9 @@
 """Webhooks: who is told when a screening or a batch ends, and what was sent."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.auth import Admin
@@ -21,6 +21,7 @@ from service.api.openapi import (
     body,
     problem,
 )
+from service.api.paging import Cursor, LongLimit
 from service.api.reading import json_body
 from service.api.schemas import (
     DeliveryOut,
@@ -34,8 +35,6 @@ from service.storage.webhooks import State
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-Limit = Annotated[int, Query(ge=1, le=1_000, description="Entries on a page.")]
-Cursor = Annotated[str, Query(max_length=100, description="`next_cursor` so far.")]
 ASKED: Final = {"url": "https://hooks.example.com/tunegate"}
 WEBHOOK: Final = {
     **ASKED,
@@ -129,7 +128,7 @@ def list_deliveries(
     webhook_id: str,
     here: Here,
     caller: Admin,
-    limit: Limit = 20,
+    limit: LongLimit = 20,
     cursor: Cursor = "",
     state: State | None = None,
 ) -> DeliveryPage:
