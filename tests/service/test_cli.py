@@ -9,9 +9,10 @@ import pytest
 
 from detectors.errors import ModelError
 from service import cli, models
-from service.cli import main, report_name
+from service.cli import main
 from service.models import Models
 from service.report.report import report_schema
+from service.screen_command import report_name
 from trial import run
 
 Write = Callable[..., Path]
