@@ -38,7 +38,7 @@ from service.estimate import Estimates
 from service.jobs.backend import Backend, open_backend
 from service.moderator import check_moderator, idle_moderation
 from service.oidc import Tokens
-from service.policy import load_policy
+from service.policy import Policy, load_policy
 from service.settings import Settings
 from service.storage.sealing import load_seal
 from service.telemetry.queue_depth import QueueDepth
@@ -73,13 +73,7 @@ def create_app(
     the moderation provider or the judge is not. A start that fails later on leaves its
     TunegateError as `app.state.failure`.
     """
-    policy = load_policy(settings.policy)
-    load_seal(settings.encryption_keys.get_secret_value())
-    load_signer(settings.certificate_key.get_secret_value())
-    check_moderator(settings)
-    idle = idle_moderation(settings, policy)
-    if idle:
-        log.warning("%s, or send a policy that does", idle)
+    policy = _checked_policy(settings)
     if runner is None and _works(settings):
         from service.judge import check_judge
 
@@ -93,23 +87,7 @@ def create_app(
             worker = await to_thread.run_sync(
                 _make_worker, backend, load, runner, telemetry
             )
-            context = Context(
-                settings,
-                policy,
-                backend,
-                worker,
-                CapacityLimiter(1),
-                CapacityLimiter(1),
-                CapacityLimiter(ACCEPTS),
-                CapacityLimiter(PARSES),
-                make_budget(settings),
-                RateLimit(settings.requests_per_minute),
-                Streams(settings.max_streams_per_tenant, telemetry.metrics),
-                WrongKeys(settings.wrong_keys_per_minute),
-                Estimates(backend.engine),
-                Readiness(backend, settings.ready_seconds),
-                Tokens(settings) if settings.oidc_issuer else None,
-            )
+            context = _context(settings, policy, backend, worker, telemetry)
         keep_context(app, context)
         telemetry.metrics.add(QueueDepth(backend))
         if worker is not None:
@@ -131,12 +109,60 @@ def create_app(
     app.state.stopping = False
     app.state.failure = None
     app.state.telemetry = telemetry
+    _add_routes(app)
+    add_handlers(app)
+    _add_middleware(app, settings, telemetry)
+    return app
+
+
+def _checked_policy(settings: Settings) -> Policy:
+    """Return the policy of the settings, and raise where a key or provider is amiss."""
+    policy = load_policy(settings.policy)
+    load_seal(settings.encryption_keys.get_secret_value())
+    load_signer(settings.certificate_key.get_secret_value())
+    check_moderator(settings)
+    idle = idle_moderation(settings, policy)
+    if idle:
+        log.warning("%s, or send a policy that does", idle)
+    return policy
+
+
+def _context(
+    settings: Settings,
+    policy: Policy,
+    backend: Backend,
+    worker: "Worker | None",
+    telemetry: Telemetry,
+) -> Context:
+    return Context(
+        settings,
+        policy,
+        backend,
+        worker,
+        scans=CapacityLimiter(1),
+        dry_runs=CapacityLimiter(1),
+        accepts=CapacityLimiter(ACCEPTS),
+        parses=CapacityLimiter(PARSES),
+        budget=make_budget(settings),
+        rates=RateLimit(settings.requests_per_minute),
+        streams=Streams(settings.max_streams_per_tenant, telemetry.metrics),
+        wrong_keys=WrongKeys(settings.wrong_keys_per_minute),
+        estimates=Estimates(backend.engine),
+        readiness=Readiness(backend, settings.ready_seconds),
+        tokens=Tokens(settings) if settings.oidc_issuer else None,
+    )
+
+
+def _add_routes(app: FastAPI) -> None:
     rooms = (screenings, results, batches, policies, webhooks, scan, schema, health)
     app.state.routes = list(app.routes)
     for room in rooms:
         app.include_router(room.router)
         app.state.routes += room.router.routes
-    add_handlers(app)
+
+
+def _add_middleware(app: FastAPI, settings: Settings, telemetry: Telemetry) -> None:
+    """Put around the routes, from the inside out, what every request goes through."""
     app.add_middleware(
         BodyLimit,
         form_paths=[each.router.prefix for each in (screenings, batches)],
@@ -147,7 +173,6 @@ def create_app(
     app.add_middleware(Crowd, limit=places, share=share)
     app.add_middleware(Observation, metrics=telemetry.metrics)
     app.add_middleware(RequestHeaders)
-    return app
 
 
 @contextmanager
