@@ -98,20 +98,16 @@ def choose_rows(
             "chat template can render"
         )
     coverage = _coverage(rendered)
-    parts = [sample.rule]
+    said = [sample.rule]
     if without := len(dataset) - len(trainable):
-        parts.append(f"{without} rows have no trained reply")
-    parts += coverage.words(limit)
-    if thinking := sum(any(map(reasons, row.messages)) for row in rows):
-        parts.append(f"{thinking} rows are trained on without their reasoning")
-    if extra:
-        parts.append(f"{len(extra)} safety rows of ours mixed in")
+        said.append(f"{without} rows have no trained reply")
+    said += [*coverage.words(limit), *_changes(rows, extra)]
     unseen = (renderer.training_sequences(dataset[i], limit) for i in kept)
     mixed = (renderer.training_sequences(row, limit) for row in extra)
     return TrainingRows(
         trained=trained,
         held_out=tuple(row for row in unseen if row),
-        sampling="; ".join(parts),
+        sampling="; ".join(said),
         holding=holding,
         coverage=coverage,
         mixed=tuple(row for row in mixed if row),
@@ -136,6 +132,16 @@ def _render(
         rendered.append(renderer.render_row(row, max_tokens, most))
         spare += MAX_WINDOWS - len(rendered[-1].sequences)
     return rendered
+
+
+def _changes(rows: Sequence[Example], extra: Sequence[Example]) -> list[str]:
+    """Say in what the training differs from one on these rows as they are."""
+    said = []
+    if thinking := sum(any(map(reasons, row.messages)) for row in rows):
+        said.append(f"{thinking} rows are trained on without their reasoning")
+    if extra:
+        said.append(f"{len(extra)} safety rows of ours mixed in")
+    return said
 
 
 def _coverage(rows: Sequence[Rendered]) -> Coverage:

@@ -43,23 +43,13 @@ def write_head(
     index: Mapping[str, Listing],
     directory: Path,
 ) -> None:
-    """Write NAME.safetensors, NAME.json and NAME.md; raises where a source is a test.
+    """Write NAME.safetensors, NAME.json and NAME.md.
 
-    The order of the tensors is fixed, so the same fit gives the same bytes.
+    ValueError where a source is for testing. The order of the tensors is fixed, so the
+    same fit gives the same bytes.
     """
-    used = [*fitted.sources, *fitted.held_out]
-    tests = [name for name in used if index[name].role == "test"]
-    if tests:
-        raise ValueError(f"{fitted.name} was fitted on test sources: {tests}")
+    sources = _used(fitted, data, index)
     content = save({k: fitted.tensors[k] for k in sorted(fitted.tensors)})
-    sources = {
-        name: {
-            "licence": index[name].licence,
-            "use": _use(name, fitted),
-            "sha256": file_digest(data, name),
-        }
-        for name in used
-    }
     record = {
         "name": fitted.name,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -84,6 +74,24 @@ def write_head(
         threshold=fitted.suggested_threshold,
     )
     (directory / f"{fitted.name}.md").write_text(card, encoding="utf-8")
+
+
+def _used(
+    fitted: Fitted, data: Path, index: Mapping[str, Listing]
+) -> dict[str, dict[str, str]]:
+    """List the sources that a head saw; ValueError where one is for testing."""
+    used = [*fitted.sources, *fitted.held_out]
+    tests = [name for name in used if index[name].role == "test"]
+    if tests:
+        raise ValueError(f"{fitted.name} was fitted on test sources: {tests}")
+    return {
+        name: {
+            "licence": index[name].licence,
+            "use": _use(name, fitted),
+            "sha256": file_digest(data, name),
+        }
+        for name in used
+    }
 
 
 def _use(name: str, fitted: Fitted) -> str:
