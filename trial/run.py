@@ -1,7 +1,7 @@
 """One trial: reply, tune, reply, judge, compare."""
 
 from collections.abc import Container, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 
@@ -114,10 +114,10 @@ def run_trial(
     except TemplateUnfit as error:
         return replace(trial, reason=str(error))
     trial = replace(trial, unasked=unasked)
-    trial = _attempt(trial, dataset, desk, contexts, priority, stop)
+    job = _Job(dataset, desk, contexts, priority, stop)
+    trial = _attempt(trial, job)
     if recipe.mitigate and trial.measured:
-        found = _mitigate(trial, dataset, desk, contexts, priority, stop, enough)
-        trial = replace(trial, mitigation=found)
+        trial = replace(trial, mitigation=_mitigate(trial, job, enough))
     return trial
 
 
@@ -143,19 +143,23 @@ def _begun(dataset: Dataset, recipe: Recipe, reason: str = "") -> Trial:
     )
 
 
+@dataclass(frozen=True)
+class _Job:
+    """Rows with how suspect each is, and where, until when the probes are asked."""
+
+    dataset: Dataset
+    desk: Desk
+    contexts: Sequence[Context]
+    priority: Sequence[float] | None
+    stop: StopRule | None
+
+
 def _attempt(
-    trial: Trial,
-    dataset: Dataset,
-    desk: Desk,
-    contexts: Sequence[Context],
-    priority: Sequence[float] | None,
-    stop: StopRule | None,
-    extra: Sequence[Example] = (),
-    held: Held | None = None,
+    trial: Trial, job: _Job, extra: Sequence[Example] = (), held: Held | None = None
 ) -> Trial:
     """Run it; an expected failure becomes the reason why nothing was measured."""
     try:
-        return _run(trial, dataset, desk, contexts, priority, stop, extra, held)
+        return _run(trial, job, extra, held)
     except TrialError as error:
         return replace(trial, reason=str(error))
     except FAILURES as error:
@@ -164,38 +168,28 @@ def _attempt(
         return replace(trial, reason=OUT_OF_MEMORY)
 
 
-def _mitigate(
-    job: Trial,
-    dataset: Dataset,
-    desk: Desk,
-    contexts: Sequence[Context],
-    priority: Sequence[float] | None,
-    stop: StopRule | None,
-    enough: Enough = DEFAULT,
-) -> Mitigation:
+def _mitigate(trial: Trial, job: _Job, enough: Enough) -> Mitigation:
     """Try every measure as the job was tried: same contexts, same rows held out."""
-    held = hold_out(trainable_rows(dataset), job.recipe, priority)
-    measures = find_measures(dataset, job.recipe, priority)
-    looks = len(contexts) * job.recipe.seeds
-    confidence = share_error(len(measures), looks, stops=stop is not None)
+    dataset, recipe, priority = job.dataset, trial.recipe, job.priority
+    held = hold_out(trainable_rows(dataset), recipe, priority)
+    measures = find_measures(dataset, recipe, priority)
+    looks = len(job.contexts) * recipe.seeds
+    confidence = share_error(len(measures), looks, stops=job.stop is not None)
 
     def run(measure: Measure) -> Tried:
         kept = Dataset(dataset.name, tuple(dataset[n] for n in measure.kept))
+        suspect = None if priority is None else [priority[n] for n in measure.kept]
         done = _attempt(
             _begun(kept, measure.recipe),
-            kept,
-            desk,
-            contexts,
-            None if priority is None else [priority[n] for n in measure.kept],
-            stop,
+            replace(job, dataset=kept, priority=suspect),
             measure.extra,
             held.among(measure.kept),
         )
-        before, after = (t.harmful_after.get(job.context, {}) for t in (job, done))
-        against = compare(before, after, len(desk.harmful), confidence)
+        before, after = (t.harmful_after.get(trial.context, {}) for t in (trial, done))
+        against = compare(before, after, len(job.desk.harmful), confidence)
         return _row(done, measure, against)
 
-    return mitigate(_row(job, None), measures, run, enough)
+    return mitigate(_row(trial, None), measures, run, enough)
 
 
 def _row(
@@ -212,19 +206,10 @@ def _row(
     )
 
 
-def _run(
-    trial: Trial,
-    dataset: Dataset,
-    desk: Desk,
-    contexts: Sequence[Context],
-    priority: Sequence[float] | None,
-    stop: StopRule | None,
-    extra: Sequence[Example] = (),
-    held: Held | None = None,
-) -> Trial:
-    recipe = trial.recipe
+def _run(trial: Trial, job: _Job, extra: Sequence[Example], held: Held | None) -> Trial:
+    recipe, desk, stop = trial.recipe, job.desk, job.stop
     with desk.clock.stage("load"):
-        rows = choose_rows(dataset, desk.base, recipe, priority, extra, held)
+        rows = choose_rows(job.dataset, desk.base, recipe, job.priority, extra, held)
     trial = replace(
         trial,
         rows_trained=len(rows.trained),
@@ -232,7 +217,7 @@ def _run(
         sampling=rows.sampling,
         coverage=rows.coverage,
     )
-    interviews = [Interview(desk, context) for context in contexts]
+    interviews = [Interview(desk, context) for context in job.contexts]
     plan = Plan(
         rows=rows,
         recipe=recipe,
@@ -258,7 +243,7 @@ def _run(
             return _unproved(trial, run)
         if run.stopped:
             break
-    return _conclude(trial, dataset, plan, runs)
+    return _conclude(trial, job.dataset, plan, runs)
 
 
 def _unproved(trial: Trial, run: SeedRun) -> Trial:
