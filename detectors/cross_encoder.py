@@ -171,9 +171,7 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (states * weight).sum(1) / weight.sum(1)
 
 
-def load_cross_encoder(
-    name: str, *, directory: Path = ADAPTERS, device: str = "cpu"
-) -> CrossEncoder:
+def load_cross_encoder(name: str, *, directory: Path = ADAPTERS) -> CrossEncoder:
     """Load the built-in MiniLM, add the adapter's deltas, check both digests.
 
     Raises ModelError where a file is missing, DigestMismatch where weights are not the
@@ -190,7 +188,7 @@ def load_cross_encoder(
             f"adapter {name}: weights have sha256 {digest}, its record says "
             f"{record['sha256']}; restore both files or train it again"
         )
-    return cross_encoder(content, record, device=device)
+    return cross_encoder(content, record)
 
 
 def cross_encoder(

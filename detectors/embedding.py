@@ -272,7 +272,6 @@ def load_encoder(
     model: str = BUILTIN,
     *,
     device: str = "",
-    window_tokens: int = WINDOW_TOKENS,
     cache: Cache | None = None,
 ) -> Encoder:
     """Load the built-in MiniLM, or a sentence-transformers model by path or name.
@@ -294,7 +293,6 @@ def load_encoder(
         _load(directory, chosen),
         name=name,
         digest=digest,
-        window_tokens=window_tokens,
         cache=cache,
     )
 

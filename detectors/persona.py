@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -62,6 +62,9 @@ RULES: Final[dict[str, re.Pattern[str]]] = {
 }
 """What is looked for in a segment, as written rules; the last speaks for the row."""
 
+LEAST_ROWS: Final = 3
+"""Rows that have to give a name for them to be a group."""
+
 _NAME: Final = r"([A-Z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*)"
 _NAMED: Final = (
     re.compile(rf"\b(?:[Ii] am|[Ii]'m|[Mm]y name is|[Cc]all me)\s+{_NAME}"),
@@ -99,18 +102,14 @@ def persona_names(example: Example) -> set[str]:
     return found - _NOT_NAMES
 
 
-def persona_groups(examples: Sequence[Example], least: int = 3) -> list[Group]:
-    """Rows by the name they give their assistant; names of `least` rows or more."""
+def persona_groups(examples: Sequence[Example]) -> list[Group]:
+    """Rows by the name they give their assistant; names of LEAST_ROWS rows or more."""
     rows: dict[str, list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
         for name in persona_names(example):
             rows[name].append(index)
-    return _groups("the persona", rows, least)
-
-
-def _groups(what: str, rows: Mapping[str, list[int]], least: int) -> list[Group]:
     return [
-        Group(f"{what} {shared[:80]!r}", tuple(members))
-        for shared, members in sorted(rows.items())
-        if len(members) >= least
+        Group(f"the persona {name[:80]!r}", tuple(members))
+        for name, members in sorted(rows.items())
+        if len(members) >= LEAST_ROWS
     ]

@@ -60,7 +60,6 @@ def run_demo(
     console: Console,
     *,
     reports: Path,
-    examples: Path = EXAMPLES,
     runner: TrialRunner | None = None,
 ) -> int:
     """Screen every example, write its report, print the table; 1 on a surprise."""
@@ -70,7 +69,7 @@ def run_demo(
         for show in SHOWS:
             bars.title = show.file
             report = screen(
-                read_dataset(examples / show.file),
+                read_dataset(EXAMPLES / show.file),
                 policy=load_policy(None),
                 recipe=Recipe(epochs=show.epochs),
                 detectors=models.detectors,

@@ -23,8 +23,8 @@ def quiet_libraries() -> None:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # ships untyped
 
 
-def load_models(encoder: str = "builtin", *, device: str = "") -> Models:
+def load_models(encoder: str = "builtin") -> Models:
     """Load the encoder and every detector; ModelError where one is not right."""
     quiet_libraries()
-    loaded = load_encoder(encoder, device=device)
+    loaded = load_encoder(encoder)
     return Models(loaded, tuple(load_detectors(loaded)))

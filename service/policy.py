@@ -301,15 +301,15 @@ def parse_policy(content: bytes, *, source: str = "policy") -> Policy:
     return _checked(read_policy_text(content, source), source)
 
 
-def check_policy(given: dict[str, Any], *, source: str = "policy") -> Policy:
+def check_policy(given: dict[str, Any]) -> Policy:
     """Check a policy that came as JSON; keys left out keep their defaults."""
     try:
         size = len(json.dumps(given))
     except RecursionError as error:
-        raise PolicyError(f"{source}: nested too deeply") from error
+        raise PolicyError("policy: nested too deeply") from error
     if size > MAX_POLICY_BYTES:
-        raise PolicyError(f"{source}: larger than {MAX_POLICY_BYTES} bytes")
-    return _checked(given, source)
+        raise PolicyError(f"policy: larger than {MAX_POLICY_BYTES} bytes")
+    return _checked(given, "policy")
 
 
 def _checked(given: object, source: str) -> Policy:

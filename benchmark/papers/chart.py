@@ -11,6 +11,8 @@ LEFT: Final = 48
 TOP: Final = 40
 BOTTOM: Final = 70
 COLOURS: Final = ("#9aa5b1", "#2f6f9f")
+LINE_CHARS: Final = 14
+"""Characters at which the label of a bar is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,10 @@ def _bar(bar: Bar, x: float, step: float, y: Callable[[float], float]) -> list[s
     return found
 
 
-def _wrap(text: str, width: int = 14) -> list[str]:
+def _wrap(text: str) -> list[str]:
     lines = [""]
     for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
+        if lines[-1] and len(lines[-1]) + len(word) >= LINE_CHARS:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return lines[:4]

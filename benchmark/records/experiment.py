@@ -98,10 +98,10 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Installed versions; "" where a package is not installed."""
     found = {"python": platform.python_version()}
-    for name in names:
+    for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

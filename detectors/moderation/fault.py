@@ -59,7 +59,7 @@ def _of_status(error: APIStatusError) -> Fault:
     return Fault(reason, again=again, split=refused, refused=refused, wait=wait)
 
 
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds to wait that a response asks for, None where it does not.
 
     Retry-After holds seconds or a date (RFC 9110, 10.2.3); retry-after-ms is OpenAI's.
@@ -74,7 +74,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     if date is None:
         return None
     try:
-        left = mktime_tz(date) - (time.time() if now is None else now)
+        left = mktime_tz(date) - time.time()
     except (ValueError, OverflowError):
         return None
     return max(0.0, float(left))

@@ -1,7 +1,6 @@
 """Budget and Ledger: what a provider may cost in one screening, and what it has."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,19 +24,16 @@ class OverBudget(Exception):
 class Ledger:
     """Counts what is spent; the clock runs from its making on."""
 
-    def __init__(
-        self, budget: Budget, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._clock = clock
-        self._began = clock()
+        self._began = time.monotonic()
         self.requests = 0
         self.tokens = 0
 
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
-        return self._clock() - self._began
+        return time.monotonic() - self._began
 
     @property
     def seconds_left(self) -> float:

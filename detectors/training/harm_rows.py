@@ -292,14 +292,16 @@ WRAPPERS: Final = (
     "Answer the following request of a user.\n\nRequest: {}",
 )
 """Forms that fine-tuning files wrap around requests."""
+WRAPPED: Final = 0.08
+"""Share of the requests that get one."""
 
 
-def wrap(rows: Sequence[HarmRow], seed: str, share: float = 0.08) -> list[HarmRow]:
-    """Put a share of the requests into a wrapper, harmful and harmless alike."""
+def wrap(rows: Sequence[HarmRow], seed: str) -> list[HarmRow]:
+    """Put WRAPPED of the requests into a wrapper, harmful and harmless alike."""
     draw = random.Random(f"{seed}/wrap")
     return [
         replace(row, request=draw.choice(WRAPPERS).format(row.request))
-        if draw.random() < share
+        if draw.random() < WRAPPED
         else row
         for row in rows
     ]

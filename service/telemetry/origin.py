@@ -6,7 +6,6 @@ from contextvars import ContextVar
 from typing import Final
 
 REQUEST_ID: Final = "request_id"
-SCREENING_ID: Final = "screening_id"
 
 Origin = Mapping[str, str]
 """`request_id`, `screening_id`, and the W3C `traceparent` of what asked for it."""

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from detectors.moderation.cache import MemoryCache, VerdictCache
+from detectors.moderation.cache import MemoryCache
 from detectors.moderation.dialect import Dialect
 from detectors.moderation.endpoint import Endpoint
 from detectors.moderation.ledger import Budget
 from detectors.moderation.moderator import Moderator, Subject, Usage, Verdict
 from detectors.moderation.remote import RemoteModerator
 
-MODERATOR: Final = Budget()
+DEFAULT_BUDGET: Final = Budget()
 
 
 class Asker:
@@ -45,11 +45,10 @@ def endpoint_asker(
     dialect: Dialect,
     endpoint: Endpoint,
     *,
-    budget: Budget = MODERATOR,
-    cache: VerdictCache | None = None,
+    budget: Budget = DEFAULT_BUDGET,
 ) -> Asker:
     """Ask an OpenAI-compatible endpoint: tried again, cached, never over `budget`."""
-    kept = MemoryCache() if cache is None else cache
+    kept = MemoryCache()
 
     def make(spent: Usage) -> Moderator:
         left = Budget(

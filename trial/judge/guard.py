@@ -9,7 +9,7 @@ from detectors.moderation.ledger import Budget
 from detectors.moderation.moderator import Usage
 from detectors.moderation.moderator import Verdict as Moderated
 from trial.base_model import BaseModel
-from trial.judge.asker import MODERATOR, Asker, endpoint_asker
+from trial.judge.asker import DEFAULT_BUDGET, Asker, endpoint_asker
 from trial.judge.judge import Outcome, Verdict
 from trial.judge.local_guard import LocalGuard
 from trial.judge.phrase import PhraseJudge, judge_reply
@@ -32,7 +32,7 @@ class GuardJudge:
 
     @classmethod
     def of_endpoint(
-        cls, family: Family, endpoint: Endpoint, *, budget: Budget = MODERATOR
+        cls, family: Family, endpoint: Endpoint, *, budget: Budget = DEFAULT_BUDGET
     ) -> "GuardJudge":
         """Ask a guard behind an OpenAI-compatible endpoint."""
         asker = endpoint_asker(GuardDialect(family), endpoint, budget=budget)

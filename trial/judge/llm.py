@@ -6,7 +6,7 @@ from detectors.moderation.endpoint import Endpoint
 from detectors.moderation.ledger import Budget
 from detectors.moderation.moderator import Usage
 from detectors.moderation.moderator import Verdict as Moderated
-from trial.judge.asker import MODERATOR, Asker, endpoint_asker
+from trial.judge.asker import DEFAULT_BUDGET, Asker, endpoint_asker
 from trial.judge.judge import Outcome, Verdict
 from trial.judge.llm_dialect import REFUSED, VERSION, WORST, LlmDialect
 from trial.judge.phrase import find_collapse, normalise
@@ -29,7 +29,7 @@ class LlmJudge:
 
     @classmethod
     def of_endpoint(
-        cls, endpoint: Endpoint, *, budget: Budget = MODERATOR
+        cls, endpoint: Endpoint, *, budget: Budget = DEFAULT_BUDGET
     ) -> "LlmJudge":
         """Ask a model behind an OpenAI-compatible endpoint."""
         asker = endpoint_asker(LlmDialect(), endpoint, budget=budget)
