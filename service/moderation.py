@@ -6,7 +6,13 @@ from typing import Protocol
 
 from detectors.dataset import Dataset, Example
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
-from detectors.moderation.moderator import Moderator, Progress, Usage, Verdict
+from detectors.moderation.moderator import (
+    Moderator,
+    Progress,
+    Usage,
+    Verdict,
+    add_usage,
+)
 from detectors.moderation.rows import RowModeration, RowVerdict, moderate_rows
 from detectors.taxonomy import DETECT_ONLY
 from service.finding import Finding, settle
@@ -114,16 +120,6 @@ def gather(
     rows = tuple(next(heard) if sent else None for sent in chosen)
     usage = add_usage([batch.usage for batch in batches])
     return Moderated(provider.name, provider.model, rows, usage)
-
-
-def add_usage(parts: Sequence[Usage]) -> Usage:
-    """Return what several batches cost together."""
-    return Usage(
-        requests=sum(part.requests for part in parts),
-        tokens=sum(part.tokens for part in parts),
-        cached=sum(part.cached for part in parts),
-        seconds=sum(part.seconds for part in parts),
-    )
 
 
 def moderation_findings(

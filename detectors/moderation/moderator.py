@@ -61,6 +61,16 @@ class Usage:
     seconds: float = 0.0
 
 
+def add_usage(parts: Sequence[Usage]) -> Usage:
+    """Return what several askings cost together."""
+    return Usage(
+        requests=sum(part.requests for part in parts),
+        tokens=sum(part.tokens for part in parts),
+        cached=sum(part.cached for part in parts),
+        seconds=sum(part.seconds for part in parts),
+    )
+
+
 @dataclass(frozen=True)
 class Moderation:
     """A provider's word on every subject, aligned with the subjects.

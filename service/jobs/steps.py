@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from detectors.dataset import Dataset
 from detectors.detector import Scores
 from detectors.errors import ModelError
-from detectors.moderation.moderator import Moderator, Usage
+from detectors.moderation.moderator import Moderator, Usage, add_usage
 from detectors.moderation.rows import RowModeration, RowVerdict, moderate_rows
 from detectors.reader import Limits
 from service.certificate import certify
@@ -28,7 +28,7 @@ from service.envelope import Signer
 from service.gate import Facts
 from service.jobs.scoring import KeptChunks, Timed, TimedScores
 from service.models import Models
-from service.moderation import Moderated, add_usage, choose_rows, gather
+from service.moderation import Moderated, choose_rows, gather
 from service.screening import (
     Heard,
     Suspicion,

@@ -7,7 +7,13 @@ from detectors.moderation.cache import MemoryCache
 from detectors.moderation.dialect import Dialect
 from detectors.moderation.endpoint import Endpoint
 from detectors.moderation.ledger import Budget
-from detectors.moderation.moderator import Moderator, Subject, Usage, Verdict
+from detectors.moderation.moderator import (
+    Moderator,
+    Subject,
+    Usage,
+    Verdict,
+    add_usage,
+)
 from detectors.moderation.remote import RemoteModerator
 
 DEFAULT_BUDGET: Final = Budget()
@@ -31,13 +37,7 @@ class Asker:
             return []
         pairs = zip(prompts, replies, strict=True)
         said = self._make(self.usage).moderate([Subject(p, r) for p, r in pairs])
-        old, new = self.usage, said.usage
-        self.usage = Usage(
-            requests=old.requests + new.requests,
-            tokens=old.tokens + new.tokens,
-            cached=old.cached + new.cached,
-            seconds=old.seconds + new.seconds,
-        )
+        self.usage = add_usage((self.usage, said.usage))
         return [v or r for v, r in zip(said.verdicts, said.reasons, strict=True)]
 
 
