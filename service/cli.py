@@ -9,9 +9,10 @@ from typing import NoReturn
 from rich.console import Console
 
 from detectors.errors import TunegateError
+from service.audit_command import add_audit_command
 from service.certificate_command import add_certificate_commands
 from service.complaint import ERROR, fail
-from service.keys_command import add_commands
+from service.keys_command import add_key_commands
 from service.screen_command import add_screen_command
 from service.text import printable
 
@@ -62,7 +63,8 @@ def parser() -> argparse.ArgumentParser:
         help="of ingest, detect and trial, by commas (default: setting)",
     )
     worker.set_defaults(run=run_worker)
-    add_commands(commands)
+    add_key_commands(commands)
+    add_audit_command(commands)
     add_certificate_commands(commands)
     doctor = commands.add_parser("doctor", help="check packages, device and models")
     doctor.set_defaults(run=run_doctor)

@@ -1,4 +1,4 @@
-"""`tunegate keys` and `tunegate audit`: who may call, and what they did."""
+"""`tunegate keys`: who may call."""
 
 import argparse
 import sys
@@ -18,25 +18,10 @@ MAX_DAYS: Final = 3_650
 COLUMNS: Final = ("ID", "TENANT", "SCOPES", "STATE", "UNTIL", "LAST USED", "NAME")
 
 
-def add_commands(
-    commands: "argparse._SubParsersAction[Any]",
-) -> None:
-    """Add both commands to the command line."""
+def add_key_commands(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command to the command line."""
     keys = commands.add_parser("keys", help="make, list, rotate and revoke API keys")
-    _add_keys(keys.add_subparsers(required=True, metavar="ACTION"))
-    audit = commands.add_parser("audit", help="verify the audit record")
-    actions = audit.add_subparsers(required=True, metavar="ACTION")
-    verify = actions.add_parser(
-        "verify",
-        help="recompute the chain of hashes; 1 where it is broken",
-        description="Prints the number of events and the last hash. Keep it elsewhere: "
-        "with --head, a record that was cut off before it is found out too.",
-    )
-    verify.add_argument("--head", default="", metavar="HASH", help="must be in it")
-    verify.set_defaults(run=verify_audit)
-
-
-def _add_keys(actions: "argparse._SubParsersAction[Any]") -> None:
+    actions = keys.add_subparsers(required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a key and print it, once")
     create.add_argument("--tenant", default=DEFAULT_TENANT, metavar="NAME")
     create.add_argument("--name", default="key", help="what the key is for")
@@ -109,27 +94,6 @@ def revoke_key(options: argparse.Namespace) -> int:
     with _opened() as keys:
         keys.revoke(options.id)
     return 0
-
-
-def verify_audit(options: argparse.Namespace) -> int:
-    """Recompute the chain of the audit record; 1 where it is not whole."""
-    from service.settings import load_settings
-    from service.storage import audit
-    from service.storage.database import connect, database_url, reading
-
-    settings = load_settings()
-    engine = connect(database_url(settings.database_url, settings.data_dir))
-    try:
-        with reading(engine).connect() as connection:
-            found = audit.verify(connection, options.head)
-    finally:
-        engine.dispose()
-    sys.stdout.write(f"{found.events} events, head {found.head}\n")
-    if found.broken_at is not None:
-        sys.stderr.write(f"tunegate: the chain is broken at event {found.broken_at}\n")
-    elif not found.seen:
-        sys.stderr.write("tunegate: the event of that hash is not in the record\n")
-    return 0 if found.right else 1
 
 
 def _hand_over(key: "ApiKey", text: str) -> None:
