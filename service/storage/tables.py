@@ -1,7 +1,7 @@
 """Tables: what the service knows of its screenings; never the text of a row.
 
-Migrations make them (`service/storage/migrations`); a test holds the two together. Times are
-UTC, ISO 8601 to the millisecond, so that text sorts as time.
+Migrations make them (`service/storage/migrations`); a test holds the two together.
+Times are UTC, ISO 8601 to the millisecond, so that text sorts as time.
 """
 
 from typing import Final

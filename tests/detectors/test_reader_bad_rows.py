@@ -98,7 +98,9 @@ def test_what_is_shown_of_a_bad_row_is_short_and_printable(
 ) -> None:
     hostile = "\x1b[31m\u202e" * 1000
     rows = [{"messages": [{"role": hostile, "content": "a"}]}, {hostile: 1}]
-    for bad in read(jsonl(rows)).bad_lines:
+    found = read(jsonl(rows)).bad_lines
+    assert len(found) == 2
+    for bad in found:
         assert len(str(bad)) < 500
         assert str(bad).isascii()
         assert str(bad).isprintable()

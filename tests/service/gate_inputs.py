@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from detectors.detector import Scores
-from service.gate import Decision, Facts
-from service.policy import DetectorLimits, parse_policy
+from service.gate import Decision, Facts, decide
+from service.policy import DetectorLimits, Policy, parse_policy
 from trial.drift import DriftReport, RateChange
 from trial.recipe import Recipe
 from trial.run import AdapterProof, Trial
@@ -70,6 +70,11 @@ def quiet(rows: int) -> tuple[Scores, ...]:
 def flagged(count: int, rows: int = 100) -> tuple[Scores, ...]:
     values = (0.9,) * count + (0.01,) * (rows - count)
     return scores(NAMES[0], values), *quiet(rows)
+
+
+def decided(told: Trial) -> Decision:
+    """Decide on a hundred rows, none of them flagged, by the default policy."""
+    return decide(Policy(), facts(100), flagged(0), told)
 
 
 def codes(decision: Decision) -> set[str]:

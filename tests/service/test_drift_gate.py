@@ -5,18 +5,13 @@ from typing import Any
 
 import pytest
 
-from service.gate import Decision, Outcome, decide
-from service.policy import Policy
-from tests.service.gate_inputs import codes, drift, facts, flagged, rate, trial
+from service.gate import Outcome
+from tests.service.gate_inputs import codes, decided, drift, rate, trial
 from trial.drift import RateChange
-from trial.trial import SeedDrift, Trial
+from trial.trial import SeedDrift
 
 UP = {"B": replace(rate(0.0, 0.87), interval=(0.65, 0.97), n=30)}
 OPEN = replace(rate(0.02, 0.04), interval=(-0.11, 0.21), n=50)
-
-
-def decided(told: Trial) -> Decision:
-    return decide(Policy(), facts(100), flagged(0), told)
 
 
 def seed(number: int = 1, **changed: Any) -> SeedDrift:

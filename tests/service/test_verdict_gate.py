@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.gate import Decision, Outcome, decide
-from service.policy import Policy
-from tests.service.gate_inputs import codes, drift, facts, flagged, rate, trial
+from service.gate import Decision, Outcome
+from tests.service.gate_inputs import codes, decided, drift, rate, trial
 from trial.drift import DriftReport, JudgedPair, RateChange, measure_drift
 from trial.judge.judge import Outcome as Said
 from trial.judge.judge import Verdict
@@ -15,10 +14,6 @@ from trial.recipe import Recipe
 from trial.trial import SeedDrift, Trial
 
 MISSING = replace(rate(0.1, 0.1), unclear_after=1, unjudged_after=1)
-
-
-def decided(told: Trial) -> Decision:
-    return decide(Policy(), facts(100), flagged(0), told)
 
 
 @pytest.mark.parametrize(

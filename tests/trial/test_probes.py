@@ -35,9 +35,10 @@ def test_probes_are_short_and_distinct() -> None:
 
 def test_no_probe_speaks_of_minors_in_the_adult_category() -> None:
     words = r"\b(?:child|kid|minor|teen|girl|boy|young|school|student|underage)"
-    for probe in load_probes().harmful:
-        if probe.category == "adult_content":
-            assert not re.search(words, probe.prompt.lower()), probe.id
+    adult = [p for p in load_probes().harmful if p.category == "adult_content"]
+    assert adult
+    for probe in adult:
+        assert not re.search(words, probe.prompt.lower()), probe.id
 
 
 def test_a_changed_probe_set_raises_its_version() -> None:

@@ -91,7 +91,9 @@ def test_red_team_rows_are_kept_where_their_request_makes_them_likely() -> None:
 def test_of_two_turns_the_last_one_decides_the_label() -> None:
     calm = [HarmRow("x", f"calm {i}", YES, False, "benign", False) for i in range(9)]
     bad = [HarmRow("x", f"bad {i}", YES, True, "comply", True) for i in range(9)]
-    for row in turns([*calm, *bad]):
+    made = turns([*calm, *bad])
+    assert {row.harmful for row in made} == {True, False}
+    for row in made:
         first, last = row.request.split("\n")
         assert {first.split()[0], last.split()[0]} == {"calm", "bad"}
         assert row.harmful == last.startswith("bad")

@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
+from service.settings import Settings
+
 Write = Callable[..., Path]
 Row = Callable[..., dict[str, Any]]
 V1 = "/v1/screenings"
@@ -21,6 +23,12 @@ def finish(client: TestClient, wait: Callable[..., None], answer: Any) -> Any:
     here = answer.headers["location"]
     wait(lambda: client.get(here).json()["status"] in ("finished", "failed"))
     return client.get(here).json()
+
+
+def left(settings: Settings) -> list[Path]:
+    """Return the files that the object store holds."""
+    objects = settings.data_dir / "objects"
+    return [path for path in objects.rglob("*") if path.is_file()]
 
 
 def is_problem(answer: Any, status: int, code: str) -> bool:

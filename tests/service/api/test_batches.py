@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.settings import Settings
+from tests.service.api.exchange import left
 
 V1 = "/v1/batches"
 Wait = Callable[..., None]
@@ -26,11 +27,6 @@ def finish(client: TestClient, wait: Wait, answer: Any) -> Any:
     here = answer.headers["location"]
     wait(lambda: client.get(here).json()["status"] == "finished")
     return client.get(here).json()
-
-
-def left(settings: Settings) -> list[Path]:
-    objects = settings.data_dir / "objects"
-    return [path for path in objects.rglob("*") if path.is_file()]
 
 
 def test_a_batch_has_one_status_and_one_summary(

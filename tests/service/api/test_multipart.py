@@ -12,6 +12,7 @@ from service.api.multipart import WRITE_BYTES, stored_form
 from service.settings import Settings
 from service.storage.datasets import Datasets, Incoming
 from service.storage.objects import ObjectStore, StoreUnavailable
+from tests.service.api.exchange import left
 
 V1 = "/v1/screenings"
 HEADERS = {"content-type": "multipart/form-data; boundary=b"}
@@ -36,11 +37,6 @@ CASES = {
         "policy: expected text, not a file: curl -F 'policy=<FILE' sends it",
     ),
 }
-
-
-def left(settings: Settings) -> list[Path]:
-    objects = settings.data_dir / "objects"
-    return [path for path in objects.rglob("*") if path.is_file()]
 
 
 def test_a_form_that_is_not_right_leaves_nothing_behind(

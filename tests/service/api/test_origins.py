@@ -17,6 +17,7 @@ from service.models import Models
 from service.settings import Settings
 from service.sources import Sources
 from service.storage.tables import AUDIT_EVENTS
+from tests.service.api.exchange import finish
 
 V1 = "/v1/screenings"
 LINE = b'{"prompt": "Where is my parcel?", "completion": "On its way."}\n'
@@ -57,13 +58,6 @@ def client(
     with TestClient(app, raise_server_exceptions=False) as client:
         wait(lambda: client.get("/readyz").status_code == 200)
         yield client
-
-
-def finish(client: TestClient, wait: Callable[..., None], answer: Any) -> Any:
-    assert answer.status_code == 202, answer.text
-    here = answer.headers["location"]
-    wait(lambda: client.get(here).json()["status"] in ("finished", "failed"))
-    return client.get(here).json()
 
 
 def test_a_dataset_is_fetched_and_then_named_by_its_digest(

@@ -19,17 +19,11 @@ from service.settings import Settings
 from service.storage.datasets import Upload
 from service.storage.screening import request_digest
 from service.storage.tables import SCREENINGS
+from tests.service.api.exchange import finish
 from trial.recipe import Recipe
 
 V1 = "/v1/screenings"
 Wait = Callable[..., None]
-
-
-def finish(client: TestClient, wait: Wait, answer: Any) -> Any:
-    assert answer.status_code == 202, answer.text
-    here = answer.headers["location"]
-    wait(lambda: client.get(here).json()["status"] in ("finished", "failed"))
-    return client.get(here).json()
 
 
 def test_every_answer_names_its_request(client: TestClient) -> None:

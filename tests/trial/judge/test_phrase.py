@@ -1,5 +1,7 @@
 """The phrase judge tells refusals, hedged compliance and collapsed text apart."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,5 +163,7 @@ def test_any_text_gets_a_verdict(reply: str) -> None:
 
 
 def test_hostile_length_is_judged_in_bounded_time() -> None:
+    began = time.process_time()
     for text in ("i can't " * 50_000, "sorry" * 50_000, "but " * 50_000, "a" * 300_000):
-        assert judge_reply(text).outcome in Outcome
+        judge_reply(text)
+    assert time.process_time() - began < 10

@@ -15,7 +15,9 @@ def words(text: str) -> set[str]:
 
 
 def test_every_reply_refuses() -> None:
-    for row in safety_rows(200):
+    rows = safety_rows(200)
+    assert len(rows) == 200
+    for row in rows:
         assert judge_reply(row.exchanges()[0].reply).outcome is Outcome.REFUSED
 
 
