@@ -15,7 +15,13 @@ from trial.chat import Renderer
 from trial.clock import Clock
 from trial.context import PLAIN, Context, find_contexts
 from trial.drift import RateChange, measure_drift, outcome_rate
-from trial.exhaustion import FAILURES, OUT_OF_MEMORY, if_memory, is_exhaustion
+from trial.exhaustion import (
+    FAILURES,
+    OUT_OF_MEMORY,
+    give_back,
+    if_memory,
+    is_exhaustion,
+)
 from trial.interview import Desk, Interview, ProbeReply, Progress
 from trial.judge.judge import Judge, Outcome
 from trial.judge.phrase import PhraseJudge
@@ -166,6 +172,8 @@ def _attempt(
         if not is_exhaustion(error):
             raise
         return replace(trial, reason=OUT_OF_MEMORY)
+    finally:
+        give_back()
 
 
 def _mitigate(trial: Trial, job: _Job, enough: Enough) -> Mitigation:

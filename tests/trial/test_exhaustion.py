@@ -1,9 +1,13 @@
 """What running out of memory is raised as is told from all else."""
 
+import os
+import platform
+from pathlib import Path
+
 import pytest
 import torch
 
-from trial.exhaustion import if_memory, is_exhaustion
+from trial.exhaustion import give_back, if_memory, is_exhaustion
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,24 @@ def test_every_way_of_running_out_of_memory_is_known(error: BaseException) -> No
 )
 def test_no_other_failure_passes_for_it(error: BaseException) -> None:
     assert not is_exhaustion(error)
+
+
+def resident() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc is asked to give back"
+)
+def test_what_is_free_goes_back_to_the_system() -> None:
+    size, count = 100_000, 2_000  # under glibc's threshold for memory of its own
+    held = [bytes(size) for _ in range(count)]
+    kept = held[
+        -1
+    ]  # on top of the heap: what lies below it is not given back by itself
+    full = resident()
+    held.clear()
+    give_back()
+    assert resident() < full - size * count // 2
+    assert len(kept) == size
