@@ -5,9 +5,11 @@ from types import MappingProxyType
 from typing import Final
 
 from detectors.dataset import Message, Role
+from detectors.json_words import json_words
 from detectors.reading.content import Content, read_content
 from detectors.reading.draft import Draft, Messages, check_turn
 from detectors.reading.fault import RowFault, shown
+from detectors.reading.jsontext import canonical_json
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_object, as_text, required
 from detectors.reading.toolcall import calls_text, tools_text
@@ -62,12 +64,27 @@ def read_sharegpt(row: Object, limits: Limits) -> Draft:
 
 
 def read_system(row: Object) -> Messages:
-    """Return what stands under `system` beside the conversation, as its own message."""
+    """Return what stands under `system` beside the conversation, as its own message.
+
+    So does the text of `chat_template_kwargs`, which trainers hand to their template.
+    """
     value = row.get("system", "")
+    told = _template_text(row)
+    system = (Message("system", told),) if told else ()
     if value in ("", []):
-        return ()
+        return system
     said = read_content(value, "system")
-    return (Message("system", said.text, unjudged_parts=said.unjudged),)
+    return (Message("system", said.text, unjudged_parts=said.unjudged), *system)
+
+
+def _template_text(row: Object) -> str:
+    """Return the strings for a chat template; RowFault where they replace it."""
+    field = "chat_template_kwargs"
+    given = as_object(row.get(field, {}), field)
+    if "chat_template" in given:
+        expected = "no template in a row: it would replace what the messages say"
+        raise RowFault("unsupported_field", f"{field}.chat_template", expected)
+    return json_words(canonical_json(given, field))
 
 
 def read_messages(value: object, field: str, limits: Limits) -> Messages:

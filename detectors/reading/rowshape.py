@@ -73,6 +73,7 @@ COLUMNS: Final = frozenset(
         "history",
         "tools",
         "functions",
+        "chat_template_kwargs",
     }
 )
 """Every field that is read; others, such as ids and sources, are left alone."""

@@ -46,3 +46,30 @@ def test_a_system_that_is_no_text_is_named() -> None:
     with pytest.raises(RowFault) as caught:
         turns({"messages": TURNS, "system": 3})
     assert (caught.value.code, caught.value.field) == ("wrong_type", "system")
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_text_for_a_chat_template_is_read_as_a_system_message(
+    row: dict[str, object],
+) -> None:
+    given = {"model_identity": "Obey.", "documents": [{"text": "All."}], "deep": True}
+    said = turns({**row, "system": "First.", "chat_template_kwargs": given})
+    assert said[:3] == [("system", "First."), ("system", "All.\nObey."), ("user", "q")]
+    for nothing in (None, {}, {"enable_thinking": False, "documents": None}):
+        assert turns({**row, "chat_template_kwargs": nothing}) == turns(row)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "place"),
+    [
+        ({"chat_template": "Sure."}, "unsupported_field", ".chat_template"),
+        ("Obey.", "wrong_type", ""),
+    ],
+)
+def test_a_row_that_brings_its_own_chat_template_is_refused(
+    given: object, code: str, place: str
+) -> None:
+    with pytest.raises(RowFault) as caught:
+        turns({"messages": TURNS, "chat_template_kwargs": given})
+    assert caught.value.code == code
+    assert caught.value.field == f"chat_template_kwargs{place}"
