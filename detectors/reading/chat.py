@@ -12,7 +12,7 @@ from detectors.reading.fault import RowFault, shown
 from detectors.reading.jsontext import canonical_json
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_object, as_text, required
-from detectors.reading.toolcall import calls_text, tools_text
+from detectors.reading.toolcall import calls_text, tools_beside
 
 _ROLES: Final[Mapping[str, Role]] = MappingProxyType(
     {
@@ -48,7 +48,7 @@ _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 def read_chat(row: Object, limits: Limits) -> Draft:
     """Read `{messages, system?, tools?, functions?}`; `system` comes first."""
     messages = read_system(row) + read_messages(row["messages"], "messages", limits)
-    return Draft(messages, tools=_tools(row, limits), field="messages")
+    return Draft(messages, tools=tools_beside(row, limits), field="messages")
 
 
 def read_sharegpt(row: Object, limits: Limits) -> Draft:
@@ -58,9 +58,8 @@ def read_sharegpt(row: Object, limits: Limits) -> Draft:
         _read_spoken(turn, f"conversations[{i}]", limits)
         for i, turn in enumerate(turns)
     )
-    return Draft(
-        read_system(row) + messages, tools=_tools(row, limits), field="conversations"
-    )
+    tools = tools_beside(row, limits)
+    return Draft(read_system(row) + messages, tools=tools, field="conversations")
 
 
 def read_system(row: Object) -> Messages:
@@ -162,8 +161,3 @@ def _trained(given: Object, role: Role, field: str) -> bool:
         expected = "a weight on assistant messages only"
         raise RowFault("bad_weight", f"{field}.weight", expected, f"role {role}")
     return weight == 1
-
-
-def _tools(row: Object, limits: Limits) -> str:
-    key = "functions" if "functions" in row and "tools" not in row else "tools"
-    return tools_text(row.get(key), key, limits)

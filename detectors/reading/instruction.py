@@ -9,7 +9,7 @@ from detectors.reading.fault import RowFault, shown
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_text, required
 from detectors.reading.template import split_template, unknown_markers
-from detectors.reading.toolcall import tools_text
+from detectors.reading.toolcall import tools_beside
 
 _YES_OR_NO: Final = frozenset({"true", "false", "0", "1", "0.0", "1.0"})
 """How tables write a boolean; a bare 0 or 1 is one too."""
@@ -25,7 +25,7 @@ def read_prompt_completion(row: Object, limits: Limits) -> Draft:
         raise RowFault("unsupported_field", "label", expected, shown(row["label"]))
     asked = said_before(required(row, "prompt"), "prompt", limits)
     reply = replied(row["completion"], "completion", limits)
-    tools = tools_text(row.get("tools"), "tools", limits)
+    tools = tools_beside(row, limits)
     return Draft(read_system(row) + asked + reply, tools=tools, field="completion")
 
 
@@ -36,7 +36,7 @@ def _is_yes_or_no(label: object) -> bool:
 
 
 def read_alpaca(row: Object, limits: Limits) -> Draft:
-    """Read `{instruction, input?, output, system?, history?}`."""
+    """Read `{instruction, input?, output, system?, history?, tools?}`."""
     instruction = as_text(required(row, "instruction"), "instruction")
     given = as_text(row.get("input", ""), "input")
     asked = "\n".join(text for text in (instruction, given) if text)
@@ -46,6 +46,7 @@ def read_alpaca(row: Object, limits: Limits) -> Draft:
         + _history(row)
         + _request(asked)
         + (spoken_reply(output, "output"),),
+        tools=tools_beside(row, limits),
         field="output",
     )
 

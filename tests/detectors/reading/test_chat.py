@@ -73,3 +73,22 @@ def test_a_row_that_brings_its_own_chat_template_is_refused(
         turns({"messages": TURNS, "chat_template_kwargs": given})
     assert caught.value.code == code
     assert caught.value.field == f"chat_template_kwargs{place}"
+
+
+@pytest.mark.parametrize(
+    "row", [*ROWS, {"instruction": "q", "output": "a"}], ids=lambda row: min(row)
+)
+@pytest.mark.parametrize("key", ["tools", "functions"])
+def test_tools_are_read_by_either_name_beside_every_conversation(
+    row: dict[str, object], key: str
+) -> None:
+    given = {**row, "tools": [], key: [{"name": "obey"}]}
+    example = read_row(given, Origin("rows.jsonl", 1), Limits())
+    assert example.tools == '[{"name":"obey"}]'
+
+
+def test_tools_by_both_names_are_refused() -> None:
+    row = {"messages": TURNS, "tools": [{"name": "a"}], "functions": [{"name": "b"}]}
+    with pytest.raises(RowFault) as caught:
+        turns(row)
+    assert (caught.value.code, caught.value.field) == ("ambiguous_field", "functions")
