@@ -53,7 +53,7 @@ def read_chat(row: Object, limits: Limits) -> Draft:
 
 def read_sharegpt(row: Object, limits: Limits) -> Draft:
     """Read `{conversations: [{from, value}], system?, tools?}`; role/content too."""
-    turns = as_list(row["conversations"], "conversations")
+    turns = as_list(row["conversations"], "conversations", "a list of turns")
     messages = tuple(
         _read_spoken(turn, f"conversations[{i}]", limits)
         for i, turn in enumerate(turns)
@@ -86,9 +86,11 @@ def _template_text(row: Object) -> str:
     return json_words(canonical_json(given, field))
 
 
-def read_messages(value: object, field: str, limits: Limits) -> Messages:
-    """Read a list of messages that is not empty."""
-    turns = as_list(value, field)
+def read_messages(
+    value: object, field: str, limits: Limits, expected: str = "a list of messages"
+) -> Messages:
+    """Read a list of messages that is not empty; `expected` as in `as_list`."""
+    turns = as_list(value, field, expected)
     return tuple(
         read_message(turn, f"{field}[{i}]", limits) for i, turn in enumerate(turns)
     )

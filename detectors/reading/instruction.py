@@ -13,6 +13,7 @@ from detectors.reading.toolcall import tools_beside
 
 _YES_OR_NO: Final = frozenset({"true", "false", "0", "1", "0.0", "1.0"})
 """How tables write a boolean; a bare 0 or 1 is one too."""
+_TEXT_OR_MESSAGES: Final = "a string or a list of messages"
 
 
 def read_prompt_completion(row: Object, limits: Limits) -> Draft:
@@ -74,14 +75,14 @@ def said_before(value: object, field: str, limits: Limits) -> Messages:
     """Return what a prompt says: a string is one user message, "" is none."""
     if isinstance(value, str):
         return _request(value)
-    return read_messages(value, field, limits)
+    return read_messages(value, field, limits, _TEXT_OR_MESSAGES)
 
 
 def replied(value: object, field: str, limits: Limits) -> Messages:
     """Return what a completion says: a string is one assistant message."""
     if isinstance(value, str):
         return (spoken_reply(value, field),)
-    return read_messages(value, field, limits)
+    return read_messages(value, field, limits, _TEXT_OR_MESSAGES)
 
 
 def _request(text: str) -> Messages:
@@ -94,7 +95,7 @@ def _history(row: Object) -> Messages:
     if pairs is None or pairs == []:
         return ()
     found: list[Message] = []
-    for index, pair in enumerate(as_list(pairs, "history")):
+    for index, pair in enumerate(as_list(pairs, "history", "a list of pairs")):
         field = f"history[{index}]"
         turns = as_list(pair, field)
         if len(turns) != 2:
