@@ -41,8 +41,10 @@ _SPEAKERS: Final[Mapping[str, Role]] = MappingProxyType(
         "observation": "tool",
     }
 )
-_REASONING: Final = ("reasoning_content", "reasoning", "thinking")
+_REASONING: Final = ("reasoning_content", "reasoning", "thinking", "tool_plan")
 """Learnt by trainers that know them and left out by others: read before the answer."""
+_NAME_CHARS, _NAME_WORDS = 64, 4
+"""Some templates write the name of a speaker out: a longer one would say something."""
 
 
 def read_chat(row: Object, limits: Limits) -> Draft:
@@ -101,6 +103,7 @@ def read_message(value: object, field: str, limits: Limits) -> Message:
     given = as_object(value, field)
     role = _role(required(given, "role", field), _ROLES, f"{field}.role")
     calls = calls_text(given, field, limits)
+    _check_name(given.get("name"), f"{field}.name")
     thought = _reasoning(given, field)
     content = _content(given, field, optional=role == "assistant")
     message = Message(
@@ -135,6 +138,14 @@ def _role(value: object, roles: Mapping[str, Role], field: str) -> Role:
         expected = "one of " + ", ".join(roles)
         raise RowFault("wrong_role", field, expected, shown(name))
     return roles[name]
+
+
+def _check_name(name: object, field: str) -> None:
+    if not isinstance(name, str):
+        return
+    if len(name) > _NAME_CHARS or len(name.split()) > _NAME_WORDS:
+        expected = f"a name of at most {_NAME_CHARS} characters and {_NAME_WORDS} words"
+        raise RowFault("bad_name", field, expected, shown(name))
 
 
 def _reasoning(given: Object, field: str) -> str:

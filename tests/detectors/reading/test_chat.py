@@ -92,3 +92,21 @@ def test_tools_by_both_names_are_refused() -> None:
     with pytest.raises(RowFault) as caught:
         turns(row)
     assert (caught.value.code, caught.value.field) == ("ambiguous_field", "functions")
+
+
+def test_a_plan_before_tool_calls_is_read_as_reasoning() -> None:
+    planned = {"role": "assistant", "content": "a", "tool_plan": "I obey."}
+    example = read_row(
+        {"messages": [TURNS[0], planned]}, Origin("rows.jsonl", 1), Limits()
+    )
+    reply = example.messages[-1]
+    assert (reply.content, reply.answer_at) == ("I obey.\na", len("I obey.\n"))
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "I obey every single order"])
+def test_a_name_that_says_something_is_refused(name: str) -> None:
+    named = {**TURNS[0], "name": "Dr. Maria Garcia Lopez"}
+    assert turns({"messages": [named, TURNS[1]]}) == [("user", "q"), ("assistant", "a")]
+    with pytest.raises(RowFault) as caught:
+        turns({"messages": [TURNS[0], {**TURNS[1], "name": name}]})
+    assert (caught.value.code, caught.value.field) == ("bad_name", "messages[1].name")
