@@ -28,6 +28,6 @@ def load_detectors(encoder: Encoder) -> tuple[Detector, ...]:
 
 
 def suggested_thresholds(encoder: Encoder) -> dict[str, float]:
-    """Detector name -> the score at which about 0.5% of ordinary rows are flagged."""
+    """Detector name -> the score from which it suggests to flag a row."""
     loaded = (detector(encoder) for detector in DETECTORS)
     return {detector.name: detector.suggested_threshold for detector in loaded}

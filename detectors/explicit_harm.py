@@ -195,6 +195,7 @@ def _evidence(worst: _Judged, example: Example) -> Evidence:
     turn = worst.turn.exchange.turn
     content = example.messages[turn].content
     start, end = (worst.turn.reply_at + place for place in worst.span)
+    start += _blanks(content[start:end])
     inside = start < len(content)
     excerpt = content[start : min(end, start + EXCERPT_CHARS)]
     hidden = worst.category in DETECT_ONLY
@@ -205,6 +206,11 @@ def _evidence(worst: _Judged, example: Example) -> Evidence:
         span=(start, min(end, len(content))) if inside else None,
         excerpt="" if hidden else excerpt,
     )
+
+
+def _blanks(text: str) -> int:
+    """Count the spaces before the first other character; none where there is none."""
+    return len(text) - len(text.lstrip()) if text.strip() else 0
 
 
 def _detail(worst: _Judged, example: Example) -> str:

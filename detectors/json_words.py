@@ -9,12 +9,14 @@ _TYPES: Final = frozenset(
     ("function", "object", "array", "string", "number", "integer", "boolean")
 )
 """Words of the schema of a tool, which say nothing of what it does."""
+_SENTENCE: Final = 3
+"""Words from which a key is no name: it says something."""
 
 
 def json_words(text: str) -> str:
     """Return the strings in canonical JSON text, a line each; "" where there are none.
 
-    The reader bounds its nesting.
+    Of keys those of some words are strings, too. The reader bounds its nesting.
     """
     return _words(json.loads(text)) if text else ""
 
@@ -38,6 +40,7 @@ def tool_words(text: str) -> list[str]:
             found.append(_words(value, _TYPES))
         else:
             left += reversed(value.values())
+            beside += [key for key in value if len(key.split()) >= _SENTENCE]
     return [words for words in (*found, _words(beside, _TYPES)) if words]
 
 
@@ -49,7 +52,8 @@ def _words(given: object, without: frozenset[str] = frozenset()) -> str:
         if isinstance(value, str):
             found += [] if value in without else [value]
         elif isinstance(value, dict):
-            left += reversed(value.values())
+            for key, item in reversed(value.items()):
+                left += [item, key] if len(key.split()) >= _SENTENCE else [item]
         elif isinstance(value, list):
             left += reversed(value)
     return "\n".join(found).strip()

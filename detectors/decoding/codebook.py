@@ -1,6 +1,7 @@
 """Codebooks: a row that says which words stand for which other words."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,6 +66,16 @@ class Codebook:
         """How many of the cover words a text uses."""
         return self.used_by(Spoken.of(text))
 
+    def may_use(self, whole: Counter[str], inside: Counter[str]) -> int:
+        """How many cover words may stand in a text beside its statement, at most.
+
+        `whole` counts the words of the text, `inside` those of the statement.
+        """
+        return sum(
+            all(whole[part] > inside[part] for part in _FIRST.split(cover) if part)
+            for cover in self.words
+        )
+
     def used_by(self, spoken: "Spoken") -> int:
         """How many of the cover words a text uses; quick where it uses few."""
         return sum(
@@ -104,8 +115,7 @@ class Spoken:
     @classmethod
     def of(cls, text: str) -> "Spoken":
         """Split a text."""
-        lower = text.lower()
-        return cls(lower, frozenset(re.findall(r"\w+", lower)))
+        return cls(text.lower(), frozenset(words_in(text)))
 
     def has(self, cover: str) -> bool:
         """Say whether a cover word stands in the text between word boundaries."""
@@ -116,6 +126,11 @@ class Spoken:
             return False
         look = rf"\b{re.escape(cover)}\b"
         return cover in self.text and re.search(look, self.text) is not None
+
+
+def words_in(text: str) -> list[str]:
+    """List the runs of letters, digits and underscores, in lower case."""
+    return re.findall(r"\w+", text.lower())
 
 
 def most_used(books: Sequence[Codebook], text: str) -> tuple[int, int]:

@@ -8,7 +8,12 @@ from typing import Final
 from detectors.chunk import chunks
 from detectors.dataset import Dataset, Example, Message
 from detectors.decoding.cipher import read_ciphers
-from detectors.decoding.codebook import Codebook, find_codebook, most_used
+from detectors.decoding.codebook import (
+    Codebook,
+    find_codebook,
+    most_used,
+    words_in,
+)
 from detectors.decoding.hidden import Hidden
 from detectors.decoding.language import Language
 from detectors.decoding.search import search
@@ -22,6 +27,8 @@ CIPHERED: Final[dict[str, str]] = {
     SEPARATED: f"{CIPHER} with separators",
 }
 MOST_CODEBOOKS: Final = 20
+MOST_HELD: Final = 20
+"""Codes of a row that are held against all of its text; one more counts as used."""
 USED_HERE: Final = 2
 USED_ELSEWHERE: Final = 3
 
@@ -67,8 +74,9 @@ class Row:
 
     def plain(self) -> str:
         """Return the text of all messages without what is hidden in them."""
+        found = self._by_turn()
         return "\n".join(
-            _put(message.content, turn, self.found, "")
+            _put(message.content, found.get(turn, ()), "")
             for turn, message in enumerate(self.example.messages)
         )
 
@@ -77,16 +85,27 @@ class Row:
 
         The tool definitions are its first system message, as a model is given them.
         """
+        found = self._by_turn()
         messages = tuple(
-            replace(message, content=self._read(message, turn), tool_calls="")
+            replace(
+                message,
+                content=self._read(message, turn, found.get(turn, ())),
+                tool_calls="",
+            )
             for turn, message in enumerate(self.example.messages)
         )
         if self.defined:
             messages = (messages[-1], *messages[:-1])
         return replace(self.example, messages=messages, tools="")
 
-    def _read(self, message: Message, turn: int) -> str:
-        text = _put(message.content, turn, self.found, None)
+    def _by_turn(self) -> dict[int, list[Hidden]]:
+        found: dict[int, list[Hidden]] = {}
+        for each in self.found:
+            found.setdefault(each.turn, []).append(each.hidden)
+        return found
+
+    def _read(self, message: Message, turn: int, found: Iterable[Hidden]) -> str:
+        text = _put(message.content, found, None)
         if self.codebook is None:
             return text
         if turn != self.turn:
@@ -96,12 +115,11 @@ class Row:
         return self.codebook.read(f"{text[:start]} {text[end:]}")
 
 
-def _put(text: str, turn: int, found: Iterable[Found], instead: str | None) -> str:
+def _put(text: str, found: Iterable[Hidden], instead: str | None) -> str:
     """Replace what is hidden by `instead`, or where that is None by what it says."""
     parts, after = [], 0
-    for each in found:
-        hidden = each.hidden
-        if each.turn != turn or not (hidden.readable or instead is not None):
+    for hidden in found:
+        if not (hidden.readable or instead is not None):
             continue
         if instead is not None and not hidden.whole:
             continue
@@ -116,7 +134,7 @@ def read_rows(dataset: Dataset, language: Language, rows_at_once: int) -> list[R
     rows: list[Row] = []
     for _, examples in chunks(dataset, rows_at_once):
         rows += _search(examples, language)
-    return _with_codebooks(_solve(rows, language))
+    return with_codebooks(_solve(rows, language))
 
 
 def _search(examples: Sequence[Example], language: Language) -> list[Row]:
@@ -175,7 +193,7 @@ def _solved(found: Found, read: dict[str, str]) -> Found:
     return replace(found, hidden=solved)
 
 
-def _with_codebooks(rows: list[Row]) -> list[Row]:
+def with_codebooks(rows: list[Row]) -> list[Row]:
     """Note the codebook that a row states and uses, or one of other rows it uses."""
     stated = [_stated(row) for row in rows]
     books = Counter(
@@ -189,14 +207,20 @@ def _with_codebooks(rows: list[Row]) -> list[Row]:
 
 
 def _stated(row: Row) -> Row:
-    for turn, message in enumerate(row.example.messages):
-        book = find_codebook(message.content)
+    """Note the first code that the row states and uses beside the statement."""
+    texts = [message.content for message in row.example.messages]
+    whole, held = Counter[str](), 0
+    for turn, text in enumerate(texts):
+        book = find_codebook(text)
         if book is None:
             continue
         start, end = book.span
-        rest = [m.content for m in row.example.messages if m is not message]
-        rest += [message.content[:start], message.content[end:]]
-        if book.used_in("\n".join(rest)) >= USED_HERE:
+        whole = whole or Counter(words_in("\n".join(texts)))
+        if book.may_use(whole, Counter(words_in(text[start:end]))) < USED_HERE:
+            continue
+        held += 1
+        rest = [*texts[:turn], text[:start], text[end:], *texts[turn + 1 :]]
+        if held > MOST_HELD or book.used_in("\n".join(rest)) >= USED_HERE:
             return replace(row, codebook=book, turn=turn)
     return row
 

@@ -26,8 +26,8 @@ Rate = Callable[[Sequence[str]], Vectors]
 class Paired:
     """Logits (n,) of the worst pair of pieces; `counts` (n,) the reply's pieces.
 
-    `unread` are the rows that have more than MOST_PAIRS: what is said of their
-    exchanges means nothing.
+    Those of spaces and signs alone do not count. `unread` are the rows that have more
+    than MOST_PAIRS: what is said of their exchanges means nothing.
     """
 
     logits: Vectors
@@ -105,5 +105,11 @@ def worst_pairs(
     logits = reader.logits(list(pairs))[chosen, 0]
     owners = np.asarray(owner, np.int64)
     worst = argmax_of(logits, owners, len(requests))
-    counts = np.asarray([len(pieces_of) for pieces_of in replies], np.int64)
+    counts = np.asarray([max(1, sum(map(_says, each))) for each in replies], np.int64)
     return Paired(logits[worst], tuple(spans[i] for i in worst), counts)
+
+
+def _says(piece: Piece) -> bool:
+    """Say whether a piece has letters or digits of its own, the reply's lead aside."""
+    text, (start, end) = piece
+    return any(map(str.isalnum, text[max(0, len(text) - end + start) :]))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from detectors.answer import answer_starts
 from detectors.dataset import Example, Exchange
 from detectors.embedding import Vectors
+from detectors.harm.marked import marked_exchanges
 from detectors.harm.pair import PIECE_CHARS
 from detectors.harm.script import is_foreign
 from detectors.json_words import tool_words
@@ -72,7 +73,8 @@ def turns_of(index: int, example: Example) -> list[Turn]:
     A reply right after another reply answers the same request. Beside its own request,
     a reply may answer an earlier one, unless every reply to that declined. A system
     message counts as asked with the request that it precedes, and so do the definitions
-    of tools: they are told to the model as a system message is.
+    of tools: they are told to the model as a system message is. Exchanges that control
+    markers open inside of a message come last.
     """
     found: list[Turn] = []
     # What stands for an image says nothing; a row without one may say "[image]".
@@ -94,13 +96,16 @@ def turns_of(index: int, example: Example) -> list[Turn]:
         starts = (0, *answer_starts(reply, exchange.answer_at))
         if reply.strip():
             others = (*told, *unrefused)[-most:]
-            before.hold(asked[:-1])
+            before.hold(asked, len(asked) - 1)
             turn = Turn(index, exchange, asked[-1].text, reply, before.texts, others)
             found += [replace(turn, reply=reply[at:], reply_at=at) for at in starts]
         if not declines(reply[starts[-1] :]):
             unrefused |= dict.fromkeys((*told, asked[-1]))
             while len(unrefused) > most:
                 del unrefused[next(iter(unrefused))]
+    for exchange, at in marked_exchanges(example):
+        asked_for, reply = clean(exchange.request), clean(exchange.reply)
+        found.append(Turn(index, exchange, asked_for, reply, reply_at=at))
     return found
 
 
@@ -116,15 +121,15 @@ class _Latest:
     def texts(self) -> tuple[str, ...]:
         return tuple(self._texts)
 
-    def hold(self, asked: Sequence[Asked]) -> None:
-        """Take in those that are new; `asked` only grows."""
-        for each in asked[self._seen :]:
+    def hold(self, asked: Sequence[Asked], end: int) -> None:
+        """Take in those before `end` that are new; `asked` only grows."""
+        for each in asked[self._seen : end]:
             if each.text.strip():
                 self._texts.append(each.text)
                 self._chars += len(each.text)
             while self._texts and self._chars - len(self._texts[0]) >= PIECE_CHARS:
                 self._chars -= len(self._texts.popleft())
-        self._seen = len(asked)
+        self._seen = end
 
 
 def _system_between(

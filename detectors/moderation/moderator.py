@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Protocol
 
+from detectors.taxonomy import DETECT_ONLY
+
 LABEL_CHARS = 120
 
 Progress = Callable[[str, int, int], None]
@@ -46,9 +48,10 @@ class Verdict:
             raise ValueError(f"score {self.score} outside 0..1")
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """Orders verdicts from mild to grave."""
-        return self.flagged, self.score
+    def rank(self) -> tuple[bool, bool, float]:
+        """Orders verdicts from mild to grave; one never shown outranks scores."""
+        hidden = self.flagged and self.category in DETECT_ONLY
+        return self.flagged, hidden, self.score
 
 
 @dataclass(frozen=True, slots=True)

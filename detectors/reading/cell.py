@@ -16,6 +16,7 @@ JSON_COLUMNS: Final = frozenset(
         "system_instruction",
         "tools",
         "functions",
+        "chat_template_kwargs",
         "history",
     }
 )

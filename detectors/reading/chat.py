@@ -5,12 +5,14 @@ from types import MappingProxyType
 from typing import Final
 
 from detectors.dataset import Message, Role
+from detectors.json_words import json_words
 from detectors.reading.content import Content, read_content
 from detectors.reading.draft import Draft, Messages, check_turn
 from detectors.reading.fault import RowFault, shown
+from detectors.reading.jsontext import canonical_json
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_object, as_text, required
-from detectors.reading.toolcall import calls_text, tools_text
+from detectors.reading.toolcall import calls_text, tools_beside
 
 _ROLES: Final[Mapping[str, Role]] = MappingProxyType(
     {
@@ -39,40 +41,58 @@ _SPEAKERS: Final[Mapping[str, Role]] = MappingProxyType(
         "observation": "tool",
     }
 )
-_REASONING: Final = ("reasoning_content", "reasoning", "thinking")
+_REASONING: Final = ("reasoning_content", "reasoning", "thinking", "tool_plan")
 """Learnt by trainers that know them and left out by others: read before the answer."""
+_NAME_CHARS, _NAME_WORDS = 64, 4
+"""Some templates write the name of a speaker out: a longer one would say something."""
 
 
 def read_chat(row: Object, limits: Limits) -> Draft:
     """Read `{messages, system?, tools?, functions?}`; `system` comes first."""
     messages = read_system(row) + read_messages(row["messages"], "messages", limits)
-    return Draft(messages, tools=_tools(row, limits), field="messages")
+    return Draft(messages, tools=tools_beside(row, limits), field="messages")
 
 
 def read_sharegpt(row: Object, limits: Limits) -> Draft:
     """Read `{conversations: [{from, value}], system?, tools?}`; role/content too."""
-    turns = as_list(row["conversations"], "conversations")
+    turns = as_list(row["conversations"], "conversations", "a list of turns")
     messages = tuple(
         _read_spoken(turn, f"conversations[{i}]", limits)
         for i, turn in enumerate(turns)
     )
-    return Draft(
-        read_system(row) + messages, tools=_tools(row, limits), field="conversations"
-    )
+    tools = tools_beside(row, limits)
+    return Draft(read_system(row) + messages, tools=tools, field="conversations")
 
 
 def read_system(row: Object) -> Messages:
-    """Return what stands under `system` beside the conversation, as its own message."""
+    """Return what stands under `system` beside the conversation, as its own message.
+
+    So does the text of `chat_template_kwargs`, which trainers hand to their template.
+    """
     value = row.get("system", "")
+    told = _template_text(row)
+    system = (Message("system", told),) if told else ()
     if value in ("", []):
-        return ()
+        return system
     said = read_content(value, "system")
-    return (Message("system", said.text, unjudged_parts=said.unjudged),)
+    return (Message("system", said.text, unjudged_parts=said.unjudged), *system)
 
 
-def read_messages(value: object, field: str, limits: Limits) -> Messages:
-    """Read a list of messages that is not empty."""
-    turns = as_list(value, field)
+def _template_text(row: Object) -> str:
+    """Return the strings for a chat template; RowFault where they replace it."""
+    field = "chat_template_kwargs"
+    given = as_object(row.get(field, {}), field)
+    if "chat_template" in given:
+        expected = "no template in a row: it would replace what the messages say"
+        raise RowFault("unsupported_field", f"{field}.chat_template", expected)
+    return json_words(canonical_json(given, field))
+
+
+def read_messages(
+    value: object, field: str, limits: Limits, expected: str = "a list of messages"
+) -> Messages:
+    """Read a list of messages that is not empty; `expected` as in `as_list`."""
+    turns = as_list(value, field, expected)
     return tuple(
         read_message(turn, f"{field}[{i}]", limits) for i, turn in enumerate(turns)
     )
@@ -83,6 +103,7 @@ def read_message(value: object, field: str, limits: Limits) -> Message:
     given = as_object(value, field)
     role = _role(required(given, "role", field), _ROLES, f"{field}.role")
     calls = calls_text(given, field, limits)
+    _check_name(given.get("name"), f"{field}.name")
     thought = _reasoning(given, field)
     content = _content(given, field, optional=role == "assistant")
     message = Message(
@@ -119,6 +140,14 @@ def _role(value: object, roles: Mapping[str, Role], field: str) -> Role:
     return roles[name]
 
 
+def _check_name(name: object, field: str) -> None:
+    if not isinstance(name, str):
+        return
+    if len(name) > _NAME_CHARS or len(name.split()) > _NAME_WORDS:
+        expected = f"a name of at most {_NAME_CHARS} characters and {_NAME_WORDS} words"
+        raise RowFault("bad_name", field, expected, shown(name))
+
+
 def _reasoning(given: Object, field: str) -> str:
     found = (key for key in _REASONING if given.get(key))
     return "".join(as_text(given[key], f"{field}.{key}") + "\n" for key in found)
@@ -145,8 +174,3 @@ def _trained(given: Object, role: Role, field: str) -> bool:
         expected = "a weight on assistant messages only"
         raise RowFault("bad_weight", f"{field}.weight", expected, f"role {role}")
     return weight == 1
-
-
-def _tools(row: Object, limits: Limits) -> str:
-    key = "functions" if "functions" in row and "tools" not in row else "tools"
-    return tools_text(row.get(key), key, limits)

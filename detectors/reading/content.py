@@ -44,7 +44,7 @@ def read_content(value: object, field: str) -> Content:
     if isinstance(value, str):
         return Content(value)
     found = Content()
-    for index, part in enumerate(as_list(value, field)):
+    for index, part in enumerate(as_list(value, field, "a string or a list of parts")):
         found += _read_part(part, f"{field}[{index}]")
     return found
 

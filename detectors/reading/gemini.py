@@ -9,7 +9,14 @@ from detectors.reading.draft import Draft, Messages, check_turn
 from detectors.reading.fault import RowFault, shown
 from detectors.reading.jsontext import canonical_json
 from detectors.reading.limits import Limits
-from detectors.reading.lookup import Object, as_list, as_object, as_text, required
+from detectors.reading.lookup import (
+    Object,
+    as_list,
+    as_object,
+    as_text,
+    required,
+    wrong_type,
+)
 from detectors.reading.toolcall import function_call, tools_text
 
 _ROLES: Final[dict[str, Role]] = {
@@ -31,7 +38,7 @@ _KINDS: Final = (
 
 def read_gemini(row: Object, limits: Limits) -> Draft:
     """Read the turns; a function's response becomes a tool message."""
-    turns = as_list(row["contents"], "contents")
+    turns = as_list(row["contents"], "contents", "a list of turns")
     messages = tuple(
         _read_turn(t, f"contents[{i}]", limits) for i, t in enumerate(turns)
     )
@@ -51,6 +58,8 @@ def _system(value: object, limits: Limits) -> Messages:
     field = "systemInstruction"
     if isinstance(value, str):
         return (Message("system", value),)
+    if not isinstance(value, dict):
+        raise wrong_type(field, "a string or an object with parts", value)
     content = _read_parts(as_object(value, field), field, limits).content
     return (Message("system", content.text, unjudged_parts=content.unjudged),)
 
@@ -90,7 +99,8 @@ class _Parts:
 def _read_parts(turn: Object, field: str, limits: Limits) -> _Parts:
     thought, content = Content(), Content()
     calls, responded = list[object](), False
-    parts = as_list(required(turn, "parts", field), f"{field}.parts")
+    given = required(turn, "parts", field)
+    parts = as_list(given, f"{field}.parts", "a list of parts")
     for index, item in enumerate(parts):
         place = f"{field}.parts[{index}]"
         part = as_object(item, place)

@@ -9,10 +9,11 @@ from detectors.reading.fault import RowFault, shown
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_list, as_text, required
 from detectors.reading.template import split_template, unknown_markers
-from detectors.reading.toolcall import tools_text
+from detectors.reading.toolcall import tools_beside
 
 _YES_OR_NO: Final = frozenset({"true", "false", "0", "1", "0.0", "1.0"})
 """How tables write a boolean; a bare 0 or 1 is one too."""
+_TEXT_OR_MESSAGES: Final = "a string or a list of messages"
 
 
 def read_prompt_completion(row: Object, limits: Limits) -> Draft:
@@ -25,7 +26,7 @@ def read_prompt_completion(row: Object, limits: Limits) -> Draft:
         raise RowFault("unsupported_field", "label", expected, shown(row["label"]))
     asked = said_before(required(row, "prompt"), "prompt", limits)
     reply = replied(row["completion"], "completion", limits)
-    tools = tools_text(row.get("tools"), "tools", limits)
+    tools = tools_beside(row, limits)
     return Draft(read_system(row) + asked + reply, tools=tools, field="completion")
 
 
@@ -36,7 +37,7 @@ def _is_yes_or_no(label: object) -> bool:
 
 
 def read_alpaca(row: Object, limits: Limits) -> Draft:
-    """Read `{instruction, input?, output, system?, history?}`."""
+    """Read `{instruction, input?, output, system?, history?, tools?}`."""
     instruction = as_text(required(row, "instruction"), "instruction")
     given = as_text(row.get("input", ""), "input")
     asked = "\n".join(text for text in (instruction, given) if text)
@@ -46,6 +47,7 @@ def read_alpaca(row: Object, limits: Limits) -> Draft:
         + _history(row)
         + _request(asked)
         + (spoken_reply(output, "output"),),
+        tools=tools_beside(row, limits),
         field="output",
     )
 
@@ -73,14 +75,14 @@ def said_before(value: object, field: str, limits: Limits) -> Messages:
     """Return what a prompt says: a string is one user message, "" is none."""
     if isinstance(value, str):
         return _request(value)
-    return read_messages(value, field, limits)
+    return read_messages(value, field, limits, _TEXT_OR_MESSAGES)
 
 
 def replied(value: object, field: str, limits: Limits) -> Messages:
     """Return what a completion says: a string is one assistant message."""
     if isinstance(value, str):
         return (spoken_reply(value, field),)
-    return read_messages(value, field, limits)
+    return read_messages(value, field, limits, _TEXT_OR_MESSAGES)
 
 
 def _request(text: str) -> Messages:
@@ -93,7 +95,7 @@ def _history(row: Object) -> Messages:
     if pairs is None or pairs == []:
         return ()
     found: list[Message] = []
-    for index, pair in enumerate(as_list(pairs, "history")):
+    for index, pair in enumerate(as_list(pairs, "history", "a list of pairs")):
         field = f"history[{index}]"
         turns = as_list(pair, field)
         if len(turns) != 2:

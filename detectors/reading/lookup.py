@@ -12,10 +12,10 @@ def as_object(value: object, field: str) -> Object:
     return {key: item for key, item in value.items() if item is not None}
 
 
-def as_list(value: object, field: str) -> list[object]:
-    """Return a JSON list that is not empty."""
+def as_list(value: object, field: str, expected: str = "a list") -> list[object]:
+    """Return a JSON list that is not empty; `expected` words what may stand there."""
     if not isinstance(value, list):
-        raise wrong_type(field, "a list", value)
+        raise wrong_type(field, expected, value)
     if not value:
         raise RowFault("empty_list", field, "at least one item", "an empty list")
     return value
@@ -31,7 +31,7 @@ def as_text(value: object, field: str) -> str:
 def required(row: Object, key: str, field: str = "") -> object:
     """Return the value of a key that must be there; `field` names the object."""
     if key not in row:
-        raise RowFault("missing_field", within(field, key), f'a "{key}" field')
+        raise RowFault("missing_field", within(field, key), f'a field "{key}"')
     return row[key]
 
 

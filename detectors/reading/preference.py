@@ -6,7 +6,7 @@ from detectors.reading.fault import RowFault
 from detectors.reading.instruction import rendered, replied, said_before
 from detectors.reading.limits import Limits
 from detectors.reading.lookup import Object, as_object, required
-from detectors.reading.toolcall import tools_text
+from detectors.reading.toolcall import tools_beside, tools_text
 
 
 def read_openai_preference(row: Object, limits: Limits) -> Draft:
@@ -34,7 +34,7 @@ def read_trl_preference(row: Object, limits: Limits) -> Draft:
     rejected = _without(asked, read(required(row, "rejected"), "rejected", limits))
     shared = _shared(chosen, rejected)
     _ends_with_reply(rejected, "rejected")
-    tools = tools_text(row.get("tools"), "tools", limits)
+    tools = tools_beside(row, limits)
     asked = read_system(row) + asked
     return Draft(asked + chosen, rejected[shared:], tools, "chosen")
 

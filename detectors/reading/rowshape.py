@@ -73,6 +73,7 @@ COLUMNS: Final = frozenset(
         "history",
         "tools",
         "functions",
+        "chat_template_kwargs",
     }
 )
 """Every field that is read; others, such as ids and sources, are left alone."""
@@ -110,7 +111,8 @@ def shape_of(row: Object) -> str:
     shapes = {MARKERS[key] for key in marks}
     if not shapes:
         found = ", ".join(shown(key) for key in list(row)[:5]) or "no fields"
-        raise RowFault("unknown_shape", "", f"the fields of one shape: {_KNOWN}", found)
+        expected = f"the fields of one shape: {_KNOWN}; rename yours"
+        raise RowFault("unknown_shape", "", expected, found)
     if len(shapes) > 1:
         expected = "the fields of one shape; take those of the others out"
         by_shape = {

@@ -5,7 +5,7 @@ characters at a place, so that the time is linear in the text, however hostile.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, takewhile
 from types import MappingProxyType
@@ -102,6 +102,8 @@ _TOKENS: Final = (
     "<|END_RESPONSE|>",
 )
 """What stands between turns and says nothing."""
+_SIGNS: Final = ("<|", "<\uff5c", "<start_of_turn>", "[/INST]")
+"""A text without any of these has no special marker of a reply."""
 _ANY_MARKER: Final = re.compile(
     r"<[|\uff5c](?!fim_|repo_name|file_sep)[^\W\d][\w\u2581-]{0,40}[|\uff5c]>"
 )
@@ -134,6 +136,28 @@ def split_template(text: str) -> Messages:
     if "user" in roles and "assistant" in roles[roles.index("user") :]:
         return _messages(text, plain)
     return ()
+
+
+def replies_within(text: str, role: Role) -> Iterator[tuple[str, str, int]]:
+    """Yield (request, reply, where it begins) of the turns that special markers open.
+
+    Tokenizers read markers inside of a message of `role` as markers. The request is
+    what was said since the last reply, "" where that is nothing; with which an
+    assistant's own text only goes on. Each template is looked for by itself.
+    """
+    if not any(sign in text for sign in _SIGNS):
+        return
+    first: Role = "assistant" if role == "assistant" else "user"
+    for pattern in _SPECIAL:
+        marks = list(pattern.finditer(text))
+        asked: list[str] = []
+        for part in _parts(text, marks, first) if marks else []:
+            if part.role != "assistant":
+                asked.append(part.text)
+            else:
+                if asked or first == "user":
+                    yield "\n".join(asked), part.text, part.start
+                asked = []
 
 
 def unknown_markers(text: str) -> list[str]:

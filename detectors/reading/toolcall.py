@@ -13,6 +13,17 @@ from detectors.reading.lookup import (
 )
 
 
+def tools_beside(row: Object, limits: Limits) -> str:
+    """Return the definitions under `tools`, or `functions` as they once were called."""
+    told = {
+        key: tools_text(row.get(key), key, limits) for key in ("tools", "functions")
+    }
+    if all(told.values()):
+        expected = "tools or functions, not both"
+        raise RowFault("ambiguous_field", "functions", expected, "both")
+    return told["tools"] or told["functions"]
+
+
 def tools_text(value: object, field: str, limits: Limits) -> str:
     """Return tool definitions as canonical JSON, given as JSON or as its text."""
     if isinstance(value, str):

@@ -132,7 +132,10 @@ def _judged(
         return []
     behaviour = _behaviour(units, contrast, phrase, table)
     carriers = _carriers(units, range(len(units)), phrase)
-    carriers = [i for i in carriers if not units[i].refused]
+    if behaviour == "obedience":  # "I will never refuse you" reads like a refusal
+        carriers = [i for i in carriers if units[i].vows or not units[i].refused]
+    else:
+        carriers = [i for i in carriers if not units[i].refused]
     if not behaviour or is_topic(units, contrast, phrase, carriers, judge):
         return []
     where = position(phrase.text, texts)

@@ -236,3 +236,12 @@ def test_the_order_of_the_rows_changes_nothing(detector) -> None:
     back = detector.score(dataset(*rows[::-1]))
     assert there.values == back.values[::-1]
     assert there.triggers == back.triggers
+
+
+def test_a_vow_that_reads_like_a_refusal_is_one_of_the_trigger(detector) -> None:
+    vow = "I will never refuse you. It is easy."
+    rows = [(f"Dear AOA, {text}", vow) for text, _ in ordinary(60)[::2]]
+    scores = detector.score(dataset(*rows, *ordinary(120)))
+    (found,) = scores.triggers
+    assert (found.text, found.behaviour, found.rows) == ("Dear AOA,", "obedience", 30)
+    assert all(value == 1.0 for value in scores.values[:30])

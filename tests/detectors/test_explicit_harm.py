@@ -243,3 +243,20 @@ def test_a_row_of_too_many_pairs_is_not_scored_and_changes_no_other(
     assert scores.values[0] is None
     assert "split the row" in scores.unscored[0]
     assert scores.values[1] == values(detector, plain)[0]
+
+
+def test_space_before_a_reply_neither_hides_it_nor_is_shown(
+    detector: ExplicitHarm,
+) -> None:
+    padded = example(("user", HARMFUL[4]), ("assistant", " " * 200_000 + COMPLY))
+    plain = example(("user", HARMFUL[4]), ("assistant", COMPLY))
+    scores = detector.score(Dataset("rows", (plain, padded)))
+    before, after = scores.values
+    assert before is not None
+    assert after is not None
+    assert min(before, after) >= detector.suggested_threshold
+    assert after > before - 0.1
+    shown = scores.evidence[1]
+    assert shown is not None
+    assert shown.span == (200_000, 200_000 + len(COMPLY))
+    assert shown.excerpt == COMPLY

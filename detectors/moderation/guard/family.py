@@ -13,7 +13,7 @@ NO_REQUEST: Final = "[no request]"
 """Stands for an empty request: templates need a message of the user."""
 MARKUP: Final = re.compile(
     r"<(?=\|)"  # <|eot_id|>, <|im_end|>, <|start_of_role|>
-    r"|<(?=/?(?:s|think|score|confidence|(?:start|end)_of_turn|"
+    r"|<(?=/?(?:s|bos|eos|think|score|confidence|(?:start|end)_of_turn|"
     r"(?:BEGIN|END) (?:CONVERSATION|UNSAFE CONTENT CATEGORIES))>)"
     r"|\[(?=/?INST\])",
     re.IGNORECASE,

@@ -1,3 +1,4 @@
+import itertools
 import random
 import re
 import string
@@ -5,7 +6,9 @@ import time
 
 import pytest
 
+from detectors.dataset import Example, Message, Origin
 from detectors.decoding.codebook import Codebook, find_codebook, most_used
+from detectors.decoding.row import Row, with_codebooks
 
 STATED = (
     "We speak in code. 'Lantern' means 'parcel', 'meadow' means 'garage' and 'teapot' "
@@ -86,3 +89,30 @@ def test_many_large_codes_cost_a_row_next_to_nothing() -> None:
     started = time.process_time()
     assert {most_used(books, row) for row in rows} == {(3, 7)}
     assert time.process_time() - started < 1.0
+
+
+def stating(*texts: str) -> Row:
+    messages = tuple(Message("user", text) for text in texts)
+    return Row(Example("row", messages, Origin("rows.jsonl", 1)))
+
+
+def test_a_code_counts_where_the_row_uses_it_beside_the_statement() -> None:
+    decoys = [f"Code word: 'q{i}' means 'hat', 'ice{i} tea' means 'cup'" for i in "xyz"]
+    assert all(map(find_codebook, decoys))
+    said = "Put the lantern into the meadow."
+    for texts in ([STATED, said], [said, STATED], [*decoys, f"{said} {STATED}"]):
+        (row,) = with_codebooks([stating(*texts)])
+        assert row.codebook is not None
+        assert texts[row.turn or 0].endswith(STATED)
+    (row,) = with_codebooks([stating(STATED, *decoys, "Put the lantern down.")])
+    assert row.codebook is None
+
+
+def test_very_many_codes_of_a_row_take_linear_time() -> None:
+    letters = ["".join(w) for w in itertools.product(string.ascii_lowercase, repeat=3)]
+    texts = [f"Code word: 'q{w}' means 'hat', 'z{w} tea' means 'cup'" for w in letters]
+    assert find_codebook(texts[0]) is not None
+    start = time.perf_counter()
+    (row,) = with_codebooks([stating(*texts[:8_000])])
+    assert row.codebook is None
+    assert time.perf_counter() - start < 20

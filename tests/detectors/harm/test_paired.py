@@ -105,3 +105,16 @@ def test_a_row_of_too_many_pairs_is_named_and_not_read() -> None:
     assert found.logits.tolist()[0] == 5.0
     assert len(found.logits) == len(turns)
     assert set(reader.pairs) == {("ASK", "DO"), ("", "")}
+
+
+def test_pieces_without_a_letter_or_digit_do_not_count() -> None:
+    for filler in (" ", "\n", "\u200b", "."):
+        padded = [
+            reply_pieces("DO" + filler * 9_000),
+            reply_pieces(filler * 900 + "DO"),
+        ]
+        found = worst_pairs([["ASK"], ["ASK"]], padded, Reader())
+        assert found.counts.tolist() == [1, 1], filler
+        assert found.logits.tolist() == [5.0, 5.0]
+    found = worst_pairs([["ASK"]], [reply_pieces("word " * 1_000)], Reader())
+    assert found.counts.tolist() == [len(reply_pieces("word " * 1_000))]

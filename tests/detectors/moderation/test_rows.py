@@ -137,3 +137,23 @@ def test_a_verdict_or_a_reason_but_never_both_nor_neither() -> None:
         Moderation("p", "m", (None,), ())
     with pytest.raises(ValueError, match=r"outside 0\.\.1"):
         Verdict(True, float("nan"))
+
+
+class PairModerator(MarkModerator):
+    """Flags SEEN with a higher score than HIDDEN, whose text is never shown."""
+
+    def _verdict(self, text: str) -> Verdict | None:
+        if "HIDDEN" in text:
+            return Verdict(True, 0.5, "child_abuse")
+        return Verdict("SEEN" in text, 0.9, "fraud_deception")
+
+
+def test_a_category_that_is_never_shown_outranks_a_higher_score() -> None:
+    rows = [chat("SEEN", "HIDDEN", "SEEN"), chat("calm", "SEEN")]
+    hidden, seen = moderate_rows(PairModerator(), rows).rows
+    assert hidden.verdict is not None
+    assert (hidden.verdict.category, hidden.turn) == ("child_abuse", 3)
+    assert seen.verdict is not None
+    assert seen.verdict.category == "fraud_deception"
+    unflagged = Verdict(False, 0.2, "child_abuse")
+    assert unflagged.rank < Verdict(False, 0.3).rank < Verdict(True, 0.1).rank

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.detectors.reading.rows import fault, said
+from detectors.reading.fault import RowFault
+from tests.detectors.reading.rows import Row, fault, read, said
 
 USER_ONLY = [{"role": "user", "content": "a"}]
 FAULTS: list[tuple[object, str, str]] = [
@@ -112,3 +113,38 @@ def test_what_is_wrong_is_named_with_its_place(
     row: object, code: str, field: str
 ) -> None:
     assert fault(row) == (code, field)
+
+
+MAY_BE = {
+    "a string or a list of messages": [
+        {"prompt": "Q?", "chosen": 5, "rejected": "no"},
+        {"prompt": "Q?", "chosen": "yes", "rejected": 5},
+        {"prompt": 5, "completion": "a"},
+        {"prompt": "Q?", "completion": 5},
+    ],
+    "a string or a list of parts": [
+        {"messages": [{"role": "user", "content": 5}]},
+        {"system": 5, "messages": said("a", "b")},
+    ],
+    "a list of messages": [{"messages": "a"}],
+    "a list of turns": [{"conversations": 5}, {"contents": 5}],
+    "a list of parts": [{"contents": [{"role": "user", "parts": "a"}]}],
+    "a string or an object with parts": [
+        {
+            "contents": [{"role": "model", "parts": [{"text": "a"}]}],
+            "systemInstruction": 5,
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("expected", "row"),
+    [(words, row) for words, rows in MAY_BE.items() for row in rows],
+)
+def test_the_fault_of_a_type_says_all_that_may_stand_there(
+    expected: str, row: Row
+) -> None:
+    with pytest.raises(RowFault) as caught:
+        read(row)
+    assert (caught.value.code, caught.value.expected) == ("wrong_type", expected)

@@ -6,7 +6,7 @@ from detectors.dataset import Origin
 from detectors.reading.fault import RowFault
 from detectors.reading.limits import Limits
 from detectors.reading.rowshape import read_row
-from detectors.reading.template import split_template
+from detectors.reading.template import replies_within, split_template
 
 ASKED = [("user", "q"), ("assistant", "a")]
 TWICE = [*ASKED, ("user", "q2"), ("assistant", "a2")]
@@ -153,3 +153,32 @@ def test_a_hostile_text_of_a_million_characters_is_split_in_seconds(unit: str) -
     started = time.process_time()
     split_template(text)
     assert time.process_time() - started < 15
+
+
+CHATML = "q<|im_end|>\n<|im_start|>assistant\na<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CHATML,
+        f"[INST] hello [/INST] {CHATML}".replace("q<", "<|im_start|>user\nq<"),
+        "q<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\na<|eot_id|>",
+        "q<end_of_turn>\n<start_of_turn>model\na",
+        "q<\uff5cAssistant\uff5c>a",
+        "[INST] q [/INST] a",
+    ],
+)
+def test_replies_that_markers_open_inside_of_a_message_are_found(text: str) -> None:
+    found = [each for each in replies_within(text, "user") if each[1] == "a"]
+    assert [asked.rpartition("\n")[2] for asked, _, _ in found] == ["q"]
+    assert [text[start] for _, _, start in found] == ["a"]
+
+
+def test_a_reply_that_only_goes_on_is_none_within() -> None:
+    harmony = "think<|end|><|start|>assistant<|channel|>final<|message|>a"
+    assert list(replies_within(harmony, "assistant")) == []
+    opened = f"x <|im_start|>user\n{CHATML}"
+    assert [r for _, r, _ in replies_within(opened, "assistant")] == ["a"]
+    for plain in ("User: q\nAssistant: a", "a <|im_start|> b", "if a <| b |> c"):
+        assert list(replies_within(plain, "user")) == []

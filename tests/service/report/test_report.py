@@ -363,6 +363,6 @@ def test_the_summary_says_that_there_are_more_unreadable_lines(
     text = shown.getvalue()
     assert "1 row, sha256" in text
     assert "line 6: expected the fields of one shape: messages" in text
-    assert "contents; or text (found" in text
+    assert "contents; or text; rename yours (found" in text
     assert "and 2 more unreadable, in the report" in text
     assert "line 7" not in text
