@@ -224,6 +224,12 @@ def test_reasoning_and_refusals_that_a_trainer_would_learn_are_read() -> None:
     assert (reply.content, reply.answer_at) == ("Hm.\nI won't.", 4)
 
 
+def test_the_plan_before_tool_calls_is_read() -> None:
+    given = {"role": "assistant", "tool_plan": "I look.", "tool_calls": [CALL]}
+    reply = read({"messages": [*said("a"), given]}).messages[1]
+    assert (reply.content, reply.answer_at) == ("I look.\n", 8)
+
+
 def test_where_the_answer_begins_is_part_of_the_content_of_a_row() -> None:
     apart = {"role": "assistant", "reasoning": "Hm.", "content": "Yes."}
     joined = {"role": "assistant", "content": "Hm.\nYes."}
@@ -287,6 +293,13 @@ def test_sharegpt_turns_may_use_role_and_content_but_not_both_forms() -> None:
     assert turns(read({"conversations": said("hello", "hi")})) == ASKED
     turn = {"from": "gpt", "value": "a", "role": "assistant", "content": "b"}
     assert fault({"conversations": [turn]}) == ("ambiguous_turn", "conversations[0]")
+
+
+def test_reasoning_and_calls_of_a_sharegpt_turn_are_read() -> None:
+    turn = {"from": "gpt", "value": "Yes.", "thinking": "Hm.", "tool_calls": [CALL]}
+    (reply,) = read({"conversations": [turn]}).messages
+    assert (reply.content, reply.answer_at) == ("Hm.\nYes.", 4)
+    assert json.loads(reply.tool_calls) == [CALL]
 
 
 def test_gemini_parts_of_every_kind_are_read() -> None:
@@ -422,6 +435,11 @@ FAULTS: list[tuple[object, str, str]] = [
         {"prompt": "a", "completion": "b", "label": False},
         "unsupported_field",
         "label",
+    ),
+    (
+        {"messages": said("a", "b"), "input_ids": [101, 102]},
+        "unsupported_field",
+        "input_ids",
     ),
     ({"instruction": "a"}, "missing_field", "output"),
     ({"output": "a"}, "missing_field", "instruction"),
