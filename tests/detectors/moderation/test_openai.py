@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,17 @@ def test_a_long_text_is_sent_whole_in_pieces(make: Make, provider: Any) -> None:
     sent = {text for asked in provider.asked for text in asked["input"]}
     assert len(sent) >= 3
     assert all(any(f" {n} " in text for text in sent) for n in range(1, 3000, 7))
+
+
+def test_a_system_text_of_many_exchanges_is_held_in_memory_once(make: Make) -> None:
+    system = " ".join(f"rule {n}" for n in range(2_000))
+    subjects = [Subject(f"q{n}", f"a{n}", system) for n in range(1_000)]
+    made = make(Budget(tokens=0))
+    tracemalloc.start()
+    made.moderate(subjects)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * len(system)
 
 
 def test_equal_texts_are_sent_once_and_remembered(make: Make, provider: Any) -> None:
