@@ -79,6 +79,12 @@ def test_a_request_is_judged_apart_and_forgiven_where_it_is_refused(make: Make) 
     ]
 
 
+def test_only_a_refusal_in_earnest_forgives_a_request(make: Make) -> None:
+    replies = ("I\u2019m sorry, but I can\u2019t help.", "I can't wait to help! First")
+    rows = [Subject("BAD request", reply) for reply in replies]
+    assert flags(make().moderate(rows)) == [False, True]
+
+
 def test_a_refusal_in_the_reasoning_forgives_no_request(make: Make) -> None:
     thought = "I'm sorry, but I can't help with that.\n\n"
     answer = "First, take the tools."
