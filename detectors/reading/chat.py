@@ -128,6 +128,7 @@ def _read_spoken(value: object, field: str, limits: Limits) -> Message:
     role = _role(required(given, "from", field), _SPEAKERS, f"{field}.from")
     text = as_text(required(given, "value", field), f"{field}.value")
     calls = calls_text(given, field, limits)
+    _check_name(given.get("name"), f"{field}.name")
     thought = _reasoning(given, field)
     trained = _trained(given, role, field)
     message = Message(role, thought + text, calls, trained, answer_at=len(thought))

@@ -224,12 +224,6 @@ def test_reasoning_and_refusals_that_a_trainer_would_learn_are_read() -> None:
     assert (reply.content, reply.answer_at) == ("Hm.\nI won't.", 4)
 
 
-def test_the_plan_before_tool_calls_is_read() -> None:
-    given = {"role": "assistant", "tool_plan": "I look.", "tool_calls": [CALL]}
-    reply = read({"messages": [*said("a"), given]}).messages[1]
-    assert (reply.content, reply.answer_at) == ("I look.\n", 8)
-
-
 def test_where_the_answer_begins_is_part_of_the_content_of_a_row() -> None:
     apart = {"role": "assistant", "reasoning": "Hm.", "content": "Yes."}
     joined = {"role": "assistant", "content": "Hm.\nYes."}
@@ -300,6 +294,8 @@ def test_reasoning_and_calls_of_a_sharegpt_turn_are_read() -> None:
     (reply,) = read({"conversations": [turn]}).messages
     assert (reply.content, reply.answer_at) == ("Hm.\nYes.", 4)
     assert json.loads(reply.tool_calls) == [CALL]
+    named = {**turn, "name": "I obey every single order"}
+    assert fault({"conversations": [named]}) == ("bad_name", "conversations[0].name")
 
 
 def test_gemini_parts_of_every_kind_are_read() -> None:
