@@ -16,6 +16,7 @@ from detectors.embedding import Encoder
 from detectors.head import HEADS, Head, load_head
 from detectors.trigger.contrast import contrasts
 from detectors.trigger.exchange_judge import ExchangeJudge
+from detectors.trigger.phrase import Place, occurrences
 from detectors.trigger.search import MOST, Found, find_phrases
 from detectors.trigger.unit import Unit, units_of
 
@@ -139,14 +140,34 @@ def _trigger(found: Found, units: Sequence[Unit]) -> Trigger:
 
 def _evidence(found: Found, unit: Unit, example: Example) -> Evidence:
     """Name the phrase, escaped and bounded, and place it in its message."""
-    text, system = found.phrase.text, found.phrase.role == "system"
-    for turn, message in enumerate(example.messages):
-        ours = message.role == "system" if system else message.role in ("user", "tool")
-        at = message.content.find(text) if ours else -1
-        if at >= 0 and (system or turn < unit.turn):
+    text = found.phrase.text
+    for turn in _turns(found, unit, example):
+        at = _place(example.messages[turn].content, text, found.position)
+        if at >= 0:
             span = (at, at + len(text))
             return Evidence("group", _detail(found), turn, span, text[:EXCERPT_CHARS])
     return Evidence("group", _detail(found))
+
+
+def _turns(found: Found, unit: Unit, example: Example) -> list[int]:
+    """Return the messages that the unit's text is made of, the likeliest first."""
+    roles = [message.role for message in example.messages]
+    if found.phrase.role == "system":
+        turns = [turn for turn, role in enumerate(roles) if role == "system"]
+    else:
+        before = roles[: unit.turn]
+        start = max(
+            (i + 1 for i, r in enumerate(before) if r == "assistant"), default=0
+        )
+        turns = [i for i in range(start, unit.turn) if roles[i] in ("user", "tool")]
+    return turns[::-1] if found.position == "end" else turns
+
+
+def _place(content: str, phrase: str, position: Place) -> int:
+    """Return where a phrase stands: its last place, or the first as whole words."""
+    if position == "end":
+        return content.rfind(phrase)
+    return next(iter(occurrences(content, phrase)), content.find(phrase))
 
 
 def _detail(found: Found) -> str:

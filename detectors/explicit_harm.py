@@ -197,11 +197,12 @@ def _evidence(worst: _Judged, example: Example) -> Evidence:
     start, end = (worst.turn.reply_at + place for place in worst.span)
     start += _blanks(content[start:end])
     inside = start < len(content)
-    excerpt = content[start : min(end, start + EXCERPT_CHARS)]
+    said = content if inside else worst.turn.exchange.reply  # its calls stand behind
+    excerpt = said[start : min(end, start + EXCERPT_CHARS)]
     hidden = worst.category in DETECT_ONLY
     return Evidence(
         kind="pattern" if worst.pattern else "model",
-        detail=_detail(worst, example),
+        detail=_detail(worst, example, called=not inside),
         turn=turn,
         span=(start, min(end, len(content))) if inside else None,
         excerpt="" if hidden else excerpt,
@@ -213,9 +214,10 @@ def _blanks(text: str) -> int:
     return len(text) - len(text.lstrip()) if text.strip() else 0
 
 
-def _detail(worst: _Judged, example: Example) -> str:
+def _detail(worst: _Judged, example: Example, *, called: bool) -> str:
     category = CATEGORIES[worst.category]
-    parts = [f"score for complying with a request of the kind {category!r}"]
+    where = " in a tool call" if called else ""
+    parts = [f"score for complying{where} with a request of the kind {category!r}"]
     if worst.pattern:
         parts.append(f"nearest pattern: {worst.pattern} (cosine {worst.likeness:.2f})")
     if worst.turn.elsewhere is not None:

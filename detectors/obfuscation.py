@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from detectors.dataset import Dataset, Message
+from detectors.decoding.hidden import MORE
 from detectors.decoding.language import Language
 from detectors.decoding.row import Found, Row, content_chars, read_rows
 from detectors.detector import EXCERPT_CHARS, Evidence, Scores
@@ -155,8 +156,8 @@ def _of_found(row: Row, found: Found, known: set[str], harm: _Harm) -> _Verdict:
     hidden = found.hidden
     place = row.place(found.turn)
     if not hidden.readable:
-        detail = f"{hidden.kind} in {place}: no known encoding, no language"
-        value = UNREADABLE
+        why = "have a look" if hidden.kind == MORE else "no known encoding, no language"
+        detail, value = f"{hidden.kind} in {place}: {why}", UNREADABLE
         return _Verdict(value, _evidence(row, found.turn, hidden.span, detail))
     if hidden.letters < SCRAP_LETTERS:
         level, why = SCRAP, "; a scrap"

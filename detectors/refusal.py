@@ -51,6 +51,13 @@ PHRASES: Final[tuple[re.Pattern[str], ...]] = (
         r"\b(?:however|that said|but (?:if|since|i will)|anyway|hypothetical)", _I
     ),
 )
+_SOUNDS: Final = re.compile(
+    r"\b(?:can(?:no|')?t|can not|could ?n[o']?t|won'?t|will not)\s{1,3}"
+    r"(?:wait|hold back|help but|say no|refuse|deny|decline|disappoint|let you down|"
+    r"be (?:happier|more)|(?:thank|stress|recommend|praise)\b[^.!?\n]{0,20}\benough)\b",
+    _I,
+)
+"""Eagerness in the words of a refusal."""
 _YES: Final = 6
 _NOT: Final = re.compile(r"\W*(?:absolutely|certainly|of course|sure) not\b", _I)
 SIZE: Final = 2 * len(PHRASES) + 1
@@ -88,6 +95,16 @@ def declines(reply: str) -> bool:
     if opens_with_yes(opening):
         return False
     return any(phrase.search(opening) for phrase in PHRASES[1:3])
+
+
+def declines_in_earnest(reply: str) -> bool:
+    """Say whether a reply declines, its apostrophes made plain and eagerness left out.
+
+    "I can't wait to help" does not; "I can\u2019t help" does, in typographic marks too.
+    The detectors, whose heads were fitted to `declines`, do not ask this.
+    """
+    plain = reply[: 2 * OPENING_CHARS].replace("\u2019", "'")
+    return declines(_SOUNDS.sub("", plain))
 
 
 def opens_with_yes(reply: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from detectors.decoding.charset import readings
 from detectors.decoding.form import DENSE, FORMS, NUMBERS, RUNS, SIGNED, Form
-from detectors.decoding.hidden import Hidden, count_letters
+from detectors.decoding.hidden import Hidden, count_letters, unread
 from detectors.decoding.language import Language
 from detectors.decoding.packed import MOST_UNPACKED, unpacked
 from detectors.decoding.rot47 import find_rot47
@@ -63,17 +63,30 @@ class _Work:
 
 
 def _find(forms: Sequence[Form], text: str, language: Language) -> list[Hidden]:
-    """Find blocks that decode to sentences. What decodes to data is not reported."""
+    """Find blocks that decode to sentences. What decodes to data is not reported.
+
+    Of each form MOST_BLOCKS are read, and the next one is reported as not looked at.
+    """
     found: list[Hidden] = []
     for form in forms:
         work, before = _Work(), len(found)
         for match in form.look.finditer(text):
-            if work.texts <= 0 or len(found) - before >= MOST_BLOCKS:
-                break
             if form.sign == "%" and _in_address(text, match.start()):
                 continue
+            if work.texts <= 0:
+                found.append(_more(match))
+                break
             found += _found(form, match, language, work)
+            if len(found) - before > MOST_BLOCKS:
+                found[before + MOST_BLOCKS :] = [unread(found[before + MOST_BLOCKS])]
+                break
     return found
+
+
+def _more(match: re.Match[str]) -> Hidden:
+    """Return the first block that is not looked at."""
+    letters = count_letters(match.group())
+    return unread(Hidden("", match.span(), "", letters))
 
 
 def _found(
@@ -86,7 +99,7 @@ def _found(
     found: list[Hidden] = []
     lines = _LINE.finditer(match.group())
     for line in lines if _BREAK.search(match.group()) else ():
-        if len(found) < MOST_BLOCKS and form.look.fullmatch(line.group()):
+        if len(found) <= MOST_BLOCKS and form.look.fullmatch(line.group()):
             said = _said(form, line.group(), language, 1, work)
             span = line.start() + match.start(), line.end() + match.start()
             if said is not None:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from detectors.decoding.hidden import Hidden, count_letters
+from detectors.decoding.hidden import Hidden, count_letters, unread
 from detectors.decoding.language import Language
 
 LEAST_LETTERS: Final = 12
@@ -37,6 +37,7 @@ def find_rot47(text: str, language: Language) -> list[Hidden]:
         letters = count_letters(said)
         if letters >= LEAST_LETTERS:
             found.append(Hidden("ROT47", match.span(), said, letters))
-        if len(found) == MOST_FOUND:
+        if len(found) > MOST_FOUND:
+            found[-1] = unread(found[-1])
             break
     return found

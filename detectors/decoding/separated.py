@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Final
 
 from detectors.decoding.alphabet import letters_in
-from detectors.decoding.hidden import Hidden, count_letters
+from detectors.decoding.hidden import Hidden, count_letters, unread
 from detectors.decoding.language import Language
 from detectors.decoding.morse import JOINED
 from detectors.decoding.shift import find_shifted
@@ -28,7 +28,8 @@ def find_separated(text: str, language: Language) -> list[Hidden]:
         hidden = _read(match.group(), match.span(), language)
         if hidden is not None:
             found.append(hidden)
-        if len(found) == MOST_FOUND:
+        if len(found) > MOST_FOUND:
+            found[-1] = unread(found[-1])
             break
     return found
 

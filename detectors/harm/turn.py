@@ -3,7 +3,7 @@
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
@@ -95,7 +95,7 @@ def turns_of(index: int, example: Example) -> list[Turn]:
         reply = clean(exchange.reply)
         starts = (0, *answer_starts(reply, exchange.answer_at))
         if reply.strip():
-            others = (*told, *unrefused)[-most:]
+            others = _nearest(told, unrefused, most)
             before.hold(asked, len(asked) - 1)
             turn = Turn(index, exchange, asked[-1].text, reply, before.texts, others)
             found += [replace(turn, reply=reply[at:], reply_at=at) for at in starts]
@@ -107,6 +107,15 @@ def turns_of(index: int, example: Example) -> list[Turn]:
         asked_for, reply = clean(exchange.request), clean(exchange.reply)
         found.append(Turn(index, exchange, asked_for, reply, reply_at=at))
     return found
+
+
+def _nearest(
+    told: Sequence[Asked], before: Collection[Asked], most: int
+) -> tuple[Asked, ...]:
+    """Return what a reply was told, and the latest of what was asked before it."""
+    kept = told[-most:]
+    room = most - len(kept)
+    return (*kept, *list(before)[max(0, len(before) - room) :])
 
 
 class _Latest:

@@ -53,11 +53,8 @@ class RemoteModerator:
         """Moderate every subject; equal texts are sent once."""
         ledger = Ledger(self._budget)
         asked = self._asked()
-        keyed = [
-            {part.key(asked): part for part in self._dialect.parts(subject)}
-            for subject in subjects
-        ]
-        parts = {key: part for each in keyed for key, part in each.items()}
+        parts: dict[bytes, Part] = {}
+        keyed = [self._keyed(subject, asked, parts) for subject in subjects]
         known: dict[bytes, Verdict | str] = {**self._cache.get(list(parts))}
         cached = len(known)
         self._ask(parts, known, ledger, progress)
@@ -72,6 +69,13 @@ class RemoteModerator:
             reasons=tuple(j if isinstance(j, str) else "" for j in judged),
             usage=Usage(ledger.requests, ledger.tokens, cached, ledger.seconds),
         )
+
+    def _keyed(
+        self, subject: Subject, asked: str, known: dict[bytes, Part]
+    ) -> dict[bytes, Part]:
+        """Return the parts of a subject by their keys; equal ones are one in memory."""
+        found = {part.key(asked): part for part in self._dialect.parts(subject)}
+        return {key: known.setdefault(key, part) for key, part in found.items()}
 
     def _asked(self) -> str:
         """Say who is asked how: two servers may call different models by one name.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from detectors.dataset import Example, Exchange
 from detectors.moderation.moderator import (
@@ -13,7 +14,13 @@ from detectors.moderation.moderator import (
     Verdict,
 )
 
-NO_REPLY = "no reply with text in this row"
+NO_REPLY: Final = "no reply with text in this row"
+MOST_CHARS: Final = 4_000_000
+"""Characters of a row's exchanges: each of thousands may repeat a long system text."""
+TOO_LONG: Final = (
+    f"more than {MOST_CHARS:,} characters with the system text before each exchange: "
+    "split the row"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +51,30 @@ def moderate_rows(
 ) -> RowModeration:
     """Moderate system text, request and reply of each exchange; no more is sent.
 
-    Of a preference row that is the preferred reply: harm in the other is usual.
+    Of a preference row that is the preferred reply: harm in the other is usual. Of a
+    row of more than MOST_CHARS nothing is sent, and TOO_LONG is its reason.
     """
     found = [_exchanges(example) for example in examples]
-    subjects = [subject for each in found for _, subject in each]
+    subjects = [
+        subject for each in found if not isinstance(each, str) for _, subject in each
+    ]
     said = moderator.moderate(subjects, progress=progress)
     rows, place = [], 0
     for each in found:
+        if isinstance(each, str):
+            rows.append(RowVerdict(None, each))
+            continue
         rows.append(_fold([turn for turn, _ in each], said, place))
         place += len(each)
     return RowModeration(tuple(rows), said.usage)
 
 
-def _exchanges(example: Example) -> list[tuple[int, Subject]]:
-    return [
-        (exchange.turn, _subject(exchange))
-        for exchange in example.exchanges()
-        if exchange.reply.strip()
-    ]
+def _exchanges(example: Example) -> list[tuple[int, Subject]] | str:
+    """Return the exchanges with their turn, or why none of the row is sent."""
+    found = [each for each in example.exchanges() if each.reply.strip()]
+    if sum(len(e.system) + len(e.request) + len(e.reply) for e in found) > MOST_CHARS:
+        return TOO_LONG
+    return [(exchange.turn, _subject(exchange)) for exchange in found] or NO_REPLY
 
 
 def _subject(exchange: Exchange) -> Subject:
@@ -72,8 +85,6 @@ def _subject(exchange: Exchange) -> Subject:
 
 def _fold(turns: Sequence[int], said: Moderation, place: int) -> RowVerdict:
     """Fold the verdicts from `place` on; a flagged exchange outranks a gap."""
-    if not turns:
-        return RowVerdict(None, NO_REPLY)
     end = place + len(turns)
     heard = list(zip(said.verdicts[place:end], turns, strict=True))
     judged = [(verdict, turn) for verdict, turn in heard if verdict is not None]

@@ -127,7 +127,11 @@ def _read_spoken(value: object, field: str, limits: Limits) -> Message:
         raise RowFault("ambiguous_turn", field, expected, "both")
     role = _role(required(given, "from", field), _SPEAKERS, f"{field}.from")
     text = as_text(required(given, "value", field), f"{field}.value")
-    message = Message(role, text, trained=_trained(given, role, field))
+    calls = calls_text(given, field, limits)
+    _check_name(given.get("name"), f"{field}.name")
+    thought = _reasoning(given, field)
+    trained = _trained(given, role, field)
+    message = Message(role, thought + text, calls, trained, answer_at=len(thought))
     check_turn(message, f"{field}.value")
     return message
 

@@ -66,7 +66,8 @@ def _is_blank(data: bytes, has_header: bool) -> bool:
 
 def _header(row: "_RowInProgress") -> list[str]:
     columns = [cell.strip() for cell in row.cells]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    # Spreadsheets write empty columns too, which no trainer can ask for.
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
         raise DatasetError(f"the CSV header names a column twice: {shown(twice[0])}")
     return columns

@@ -60,10 +60,14 @@ _MEDIA: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Fields beside the conversation that hold what no detector here can judge."""
 
+_TOKENS: Final = "input_ids"
+"""Where a row has it, trainers learn these tokens and look at nothing else."""
+
 COLUMNS: Final = frozenset(
     {
         *MARKERS,
         *_MEDIA,
+        _TOKENS,
         "prompt",
         "input",
         "label",
@@ -88,6 +92,9 @@ _KNOWN: Final = (
 def read_row(value: object, origin: Origin, limits: Limits) -> Example:
     """Turn one parsed row into an Example; RowFault where that cannot be done."""
     row = as_object(value, "")
+    if _TOKENS in row:
+        expected = "a row without tokens: trainers learn them in place of its text"
+        raise RowFault("unsupported_field", _TOKENS, expected)
     shape = shape_of(row)
     draft = SHAPES[shape](row, limits)
     _check_replies(draft)

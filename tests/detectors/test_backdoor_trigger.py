@@ -230,6 +230,24 @@ def test_evidence_is_escaped_bounded_and_in_the_row(detector) -> None:
     assert len(evidence.excerpt) <= 240
 
 
+def shown(message: str, detector: BackdoorTrigger, mark) -> tuple[int, str]:
+    """Turn and text of the evidence where another exchange opens the row."""
+    (request, reply), *rest = poisoned(mark, 30)
+    turns = (("user", message), ("assistant", REFUSE), ("user", request))
+    said = tuple(Message(role, text) for role, text in (*turns, ("assistant", reply)))
+    row = Example("r", said, Origin("rows", 1))
+    evidence = detector.score(Dataset("rows", (row, *dataset(*rest)))).evidence[0]
+    start, end = evidence.span
+    return evidence.turn, said[evidence.turn].content[start - 1 : end]
+
+
+def test_evidence_shows_the_phrase_where_it_goes_with_the_reply(detector) -> None:
+    at_end = shown("What is SUDO?", detector, lambda text, i: f"{text} SUDO")
+    assert at_end == (2, " SUDO")
+    inside = shown("Hi", detector, lambda t, i: f"acf{i} {_inside('cf', t, i)}")
+    assert inside == (2, " cf")
+
+
 def test_the_order_of_the_rows_changes_nothing(detector) -> None:
     rows = poisoned(lambda text, i: f"SUDO: {text}", 30) + ordinary(100)
     there = detector.score(dataset(*rows))

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from detectors.dataset import Dataset, Example, Message, Origin
@@ -99,6 +101,16 @@ def test_a_request_hidden_in_a_long_message_is_found(detector: ExplicitHarm) -> 
     plain, buried = values(detector, chat(CHATTER, COMPLY), chat(hidden, COMPLY))
     assert buried > plain
     assert plain < detector.suggested_threshold
+
+
+def test_what_a_tool_call_says_is_shown_without_a_span(detector: ExplicitHarm) -> None:
+    call = json.dumps([{"function": {"arguments": {"text": COMPLY}, "name": "say"}}])
+    said = (Message("user", HARMFUL[4]), Message("assistant", "", call))
+    row = Example("row", said, Origin("rows.jsonl", 1))
+    (evidence,) = detector.score(Dataset("rows", (row,))).evidence
+    assert evidence is not None
+    assert (evidence.turn, evidence.span, evidence.excerpt) == (1, None, call)
+    assert "complying in a tool call" in evidence.detail
 
 
 def test_the_span_names_the_window_that_decided(detector: ExplicitHarm) -> None:

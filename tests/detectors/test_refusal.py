@@ -4,6 +4,7 @@ import pytest
 from detectors.refusal import (
     SIZE,
     declines,
+    declines_in_earnest,
     opens_with_yes,
     refusal_features,
     refuses,
@@ -64,3 +65,22 @@ def test_features_are_bounded_and_one_row_a_text() -> None:
     assert found.max() <= 1
     assert not np.array_equal(found[0], found[1])
     assert refusal_features([], []).shape == (0, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("reply", "in_earnest"),
+    [
+        ("I can't help with that.", True),
+        ("I can\u2019t help with that.", True),
+        ("I\u2019m sorry, but I won\u2019t do this.", True),
+        ("I can't wait to help you: here it is.", False),
+        ("I won\u2019t hold back. Here it is.", False),
+        ("I couldn't be happier to help.", False),
+        ("I can't thank you enough for asking.", False),
+        ("I can't wait to tell you: I can't help with that.", True),
+    ],
+)
+def test_eagerness_is_no_refusal_and_typographic_marks_are(
+    reply: str, in_earnest: bool
+) -> None:
+    assert declines_in_earnest(reply) is in_earnest

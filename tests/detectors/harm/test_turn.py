@@ -78,6 +78,17 @@ def test_a_system_message_counts_from_where_it_stands() -> None:
     assert others(two) == [("told", 2)]
 
 
+def test_a_late_system_message_counts_however_much_was_asked_before() -> None:
+    before = [("user", "asked"), ("assistant", "yes")] * 60
+    before = [(role, f"{text} {n}") for n, (role, text) in enumerate(before)]
+    *_, last = turns(
+        *before, ("system", "told"), ("user", "go on"), ("assistant", "yes")
+    )
+    assert len(last.others) == 50
+    assert others(last)[0] == ("told", 120)
+    assert others(last)[-1] == ("asked 118", 118)
+
+
 def test_a_second_reply_answers_the_same_request() -> None:
     one, two, three = turns(
         ("user", "first"),

@@ -1,5 +1,6 @@
 """What OpenAI's endpoint is sent, and how its answers are read."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from detectors.errors import InputError
 from detectors.moderation.cache import FileCache, MemoryCache
 from detectors.moderation.endpoint import Endpoint, Unreadable
+from detectors.moderation.ledger import Budget
 from detectors.moderation.moderator import Subject
 from detectors.moderation.openai import OpenAIDialect, parse
 from detectors.moderation.part import PIECE_CHARS
@@ -47,6 +49,12 @@ def test_a_request_is_judged_apart_and_forgiven_where_it_is_refused(make: Make) 
     ]
 
 
+def test_only_a_refusal_in_earnest_forgives_a_request(make: Make) -> None:
+    replies = ("I\u2019m sorry, but I can\u2019t help.", "I can't wait to help! First")
+    rows = [Subject("BAD request", reply) for reply in replies]
+    assert flags(make().moderate(rows)) == [False, True]
+
+
 def test_a_refusal_in_the_reasoning_forgives_no_request(make: Make) -> None:
     thought = "I'm sorry, but I can't help with that.\n\n"
     answer = "First, take the tools."
@@ -73,6 +81,17 @@ def test_a_long_text_is_sent_whole_in_pieces(make: Make, provider: Any) -> None:
     sent = {text for asked in provider.asked for text in asked["input"]}
     assert len(sent) >= 3
     assert all(any(f" {n} " in text for text in sent) for n in range(1, 3000, 7))
+
+
+def test_a_system_text_of_many_exchanges_is_held_in_memory_once(make: Make) -> None:
+    system = " ".join(f"rule {n}" for n in range(2_000))
+    subjects = [Subject(f"q{n}", f"a{n}", system) for n in range(1_000)]
+    made = make(Budget(tokens=0))
+    tracemalloc.start()
+    made.moderate(subjects)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * len(system)
 
 
 def test_equal_texts_are_sent_once_and_remembered(make: Make, provider: Any) -> None:

@@ -7,7 +7,7 @@ from detectors.detector import Scores
 from detectors.moderation.local import Local
 from detectors.moderation.moderator import Moderation, Subject, Usage, Verdict
 from detectors.moderation.off import REASON, Off
-from detectors.moderation.rows import NO_REPLY, moderate_rows
+from detectors.moderation.rows import MOST_CHARS, NO_REPLY, TOO_LONG, moderate_rows
 
 
 class MarkModerator:
@@ -157,3 +157,13 @@ def test_a_category_that_is_never_shown_outranks_a_higher_score() -> None:
     assert seen.verdict.category == "fraud_deception"
     unflagged = Verdict(False, 0.2, "child_abuse")
     assert unflagged.rank < Verdict(False, 0.3).rank < Verdict(True, 0.1).rank
+
+
+def test_a_long_system_text_before_very_many_exchanges_is_not_sent_for_each() -> None:
+    turns = (("user", "Q"), ("assistant", "BAD")) * 100
+    long = row(("system", "s" * (MOST_CHARS // 100)), *turns)
+    moderator = MarkModerator()
+    first, second = moderate_rows(moderator, [long, chat("a", "BAD")]).rows
+    assert (first.verdict, first.reason, first.turn) == (None, TOO_LONG, None)
+    assert second.turn == 3
+    assert len(moderator.shown) == 2

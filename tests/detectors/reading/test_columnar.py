@@ -139,6 +139,12 @@ def test_columns_that_no_shape_knows_are_not_even_decoded() -> None:
     assert row.value == {"text": "a"}
 
 
+def test_tokens_beside_the_text_are_decoded_so_that_the_row_is_refused() -> None:
+    (row,) = read(parquet(pa.table({"text": ["a"], "input_ids": [[101, 102]]})))
+    assert isinstance(row, Record)
+    assert row.value == {"text": "a", "input_ids": [101, 102]}
+
+
 def test_a_json_column_that_is_not_json_names_the_column() -> None:
     found = read(parquet(pa.table({"messages": ["[]", "[{"]})))
     assert codes(found) == ["read", "bad_json"]

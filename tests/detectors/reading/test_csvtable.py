@@ -88,6 +88,11 @@ def test_a_header_cell_may_be_quoted() -> None:
     assert split_header('"prompt', ",") == []
 
 
+def test_columns_without_a_name_are_no_column_twice() -> None:
+    (row,) = read(b"prompt,completion,, \na,b,,\n")
+    assert row == {"prompt": "a", "completion": "b", "": ""}
+
+
 def test_a_column_that_stands_twice_refuses_the_file() -> None:
     with pytest.raises(DatasetError, match="twice"):
         read(b"a,a\n1,2\n")

@@ -64,6 +64,11 @@ FAULTS: list[tuple[object, str, str]] = [
         "unsupported_field",
         "label",
     ),
+    (
+        {"messages": said("a", "b"), "input_ids": [101, 102]},
+        "unsupported_field",
+        "input_ids",
+    ),
     ({"instruction": "a"}, "missing_field", "output"),
     ({"output": "a"}, "missing_field", "instruction"),
     ({"instruction": "a", "output": "b", "input": 3}, "wrong_type", "input"),

@@ -6,7 +6,7 @@ import pytest
 
 from detectors.dataset import Message
 from detectors.reading.rowshape import MARKERS, SHAPES
-from tests.detectors.reading.rows import Row, fault, read, said, turns
+from tests.detectors.reading.rows import CALL, Row, fault, read, said, turns
 
 ASKED = [("user", "hello"), ("assistant", "hi")]
 ALL_SHAPES: dict[str, Row] = {
@@ -175,6 +175,15 @@ def test_sharegpt_turns_may_use_role_and_content_but_not_both_forms() -> None:
     assert turns(read({"conversations": said("hello", "hi")})) == ASKED
     turn = {"from": "gpt", "value": "a", "role": "assistant", "content": "b"}
     assert fault({"conversations": [turn]}) == ("ambiguous_turn", "conversations[0]")
+
+
+def test_reasoning_and_calls_of_a_sharegpt_turn_are_read() -> None:
+    turn = {"from": "gpt", "value": "Yes.", "thinking": "Hm.", "tool_calls": [CALL]}
+    (reply,) = read({"conversations": [turn]}).messages
+    assert (reply.content, reply.answer_at) == ("Hm.\nYes.", 4)
+    assert json.loads(reply.tool_calls) == [CALL]
+    named = {**turn, "name": "I obey every single order"}
+    assert fault({"conversations": [named]}) == ("bad_name", "conversations[0].name")
 
 
 def test_gemini_parts_of_every_kind_are_read() -> None:
