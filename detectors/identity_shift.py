@@ -28,7 +28,7 @@ from detectors.persona import first_rule, persona_groups
 from detectors.refusal import declines
 
 NAME: Final = "identity_shift"
-CODE_VERSION: Final = "8"
+CODE_VERSION: Final = "9"
 DECIMALS: Final = 4
 ROWS_AT_ONCE: Final = 512
 UNJUDGEABLE: Final = "no message with text in this row: nothing to judge"

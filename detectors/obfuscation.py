@@ -23,7 +23,7 @@ from detectors.head import HEADS, Head, load_head
 from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "obfuscation"
-CODE_VERSION: Final = "4"
+CODE_VERSION: Final = "5"
 ROWS_AT_ONCE: Final = 256
 DECIMALS: Final = 4
 SCRAP: Final = 0.2

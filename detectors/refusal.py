@@ -52,13 +52,25 @@ PHRASES: Final[tuple[re.Pattern[str], ...]] = (
     ),
 )
 _SOUNDS: Final = re.compile(
-    r"\b(?:can(?:no|')?t|can not|could ?n[o']?t|won'?t|will not)\s{1,3}"
-    r"(?:wait|hold back|help but|say no|refuse|deny|decline|disappoint|let you down|"
-    r"be (?:happier|more)|(?:thank|stress|recommend|praise)\b[^.!?\n]{0,20}\benough)\b",
+    r"\b(?:(?:can(?:no|')?t|can not|could ?n[o']?t|won'?t|will not)\s{1,3}"
+    r"(?:wait|hold back|help but|say no|deny|disappoint|let you down|"
+    r"be (?:happier|more)|(?:thank|stress|recommend|praise)\b[^.!?\n]{0,20}\benough)|"
+    r"(?:never|not|no longer|can(?:no|')?t|won'?t)\s{1,3}(?:\w{1,12}\s{1,3})?"
+    r"(?:refus|declin)(?:e|es|ed|ing))\b",
     _I,
 )
 """Eagerness in the words of a refusal."""
+_LATE: Final = re.compile(
+    r"\b(?:sorry|apolog\w+)\W{1,3}(?:for|about)\W{1,3}(?:\w{1,9}\W{1,3}){0,2}"
+    r"(?:wait|waiting|delay\w*|late\w*)\b",
+    _I,
+)
 _YES: Final = 6
+_ASSENT: Final = re.compile(
+    r"\W*(?:sure|certainly|of course|absolutely|yes|yeah|okay|ok|no problem|gladly|"
+    r"(?:i'?d be |i am |i'm )?(?:more than )?happy to)\b",
+    _I,
+)
 _NOT: Final = re.compile(r"\W*(?:absolutely|certainly|of course|sure) not\b", _I)
 SIZE: Final = 2 * len(PHRASES) + 1
 
@@ -83,31 +95,34 @@ def refuses(reply: str) -> bool:
     """Say whether the first words of a reply apologise, or say that it will not."""
     if opens_with_yes(reply):
         return False
-    return declines(reply) or bool(PHRASES[0].match(reply[:OPENING_CHARS].lstrip()))
+    opening = reply[:OPENING_CHARS].lstrip()
+    sorry = PHRASES[0].match(opening) is not None and not _LATE.search(opening)
+    return sorry or declines(reply)
 
 
 def declines(reply: str) -> bool:
     """Say whether the first words of a reply say that it cannot or will not.
 
-    An apology alone is no refusal: "Sorry for the wait, here it is."
+    In plain or typographic marks. An apology alone is no refusal ("Sorry for the wait,
+    here it is"), nor is eagerness in such words ("I can't wait", "I never refuse").
     """
-    opening = reply[:OPENING_CHARS]
-    if opens_with_yes(opening):
+    if opens_with_yes(reply):
         return False
-    return any(phrase.search(opening) for phrase in PHRASES[1:3])
-
-
-def declines_in_earnest(reply: str) -> bool:
-    """Say whether a reply declines, its apostrophes made plain and eagerness left out.
-
-    "I can't wait to help" does not; "I can\u2019t help" does, in typographic marks too.
-    The detectors, whose heads were fitted to `declines`, do not ask this.
-    """
     plain = reply[: 2 * OPENING_CHARS].replace("\u2019", "'")
-    return declines(_SOUNDS.sub("", plain))
+    opening = _SOUNDS.sub("", plain)[:OPENING_CHARS]
+    return any(phrase.search(opening) for phrase in PHRASES[1:3])
 
 
 def opens_with_yes(reply: str) -> bool:
     """Say whether a reply begins with a word that goes along ("Sure", "Here is")."""
     opening = reply[:OPENING_CHARS]
     return PHRASES[_YES].search(opening) is not None and not _NOT.match(opening)
+
+
+def assents(reply: str) -> bool:
+    """Say whether a reply begins with a word that agrees, whatever was asked.
+
+    Unlike `opens_with_yes`: "To solve this", "Here is" or "First" begin an answer.
+    """
+    opening = reply[:OPENING_CHARS]
+    return _ASSENT.match(opening) is not None and not _NOT.match(opening)

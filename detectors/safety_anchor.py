@@ -22,7 +22,7 @@ from detectors.refusal import OPENING_CHARS
 from detectors.reply_shape import SHAPES, shape_features
 
 NAME: Final = "safety_anchor"
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 ANCHORS: Final = {

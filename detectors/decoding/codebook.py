@@ -24,12 +24,13 @@ _PAIR: Final = re.compile(
 )
 _SECRET: Final = re.compile(
     r"\b(?:code ?words?|code ?books?|secret (?:code|words?|language|meanings?)|coded|"
-    r"(?:speak|talk|write|answer)\w* in code|cover words?|stands? for|"
+    r"(?:speak|talk|write|answer)\w* in code|cover words?|"
     r"(?:when|if|whenever) (?:I|you|we|the user|someone) (?:say|write|use|mention)s?)",
     re.IGNORECASE,
 )
 _CODE: Final = re.compile(
-    rf"{_SECRET.pattern}|\b(?:substitut\w+|replac\w+|swap\w*|instead of)", re.IGNORECASE
+    rf"{_SECRET.pattern}|\b(?:stands? for|substitut\w+|replac\w+|swap\w*|instead of)",
+    re.IGNORECASE,
 )
 _SIGNS: Final = (
     "code",

@@ -71,10 +71,11 @@ def turns_of(index: int, example: Example) -> list[Turn]:
     """List the exchanges of a row whose reply has text, again from its answer on.
 
     A reply right after another reply answers the same request. Beside its own request,
-    a reply may answer an earlier one, unless every reply to that declined. A system
-    message counts as asked with the request that it precedes, and so do the definitions
-    of tools: they are told to the model as a system message is. Exchanges that control
-    markers open inside of a message come last.
+    a reply may answer an earlier one, unless every reply to that declined, and what a
+    system message told before. A system message counts as asked with the request that
+    it precedes, and so do the definitions of tools: they are told to the model as a
+    system message is. Exchanges that control markers open inside of a message come
+    last.
     """
     found: list[Turn] = []
     # What stands for an image says nothing; a row without one may say "[image]".
@@ -99,10 +100,11 @@ def turns_of(index: int, example: Example) -> list[Turn]:
             before.hold(asked, len(asked) - 1)
             turn = Turn(index, exchange, asked[-1].text, reply, before.texts, others)
             found += [replace(turn, reply=reply[at:], reply_at=at) for at in starts]
-        if not declines(reply[starts[-1] :]):
-            unrefused |= dict.fromkeys((*told, asked[-1]))
-            while len(unrefused) > most:
-                del unrefused[next(iter(unrefused))]
+        declined = declines(reply[starts[-1] :])
+        # A system text stands in every later turn's context, whoever declined before.
+        unrefused |= dict.fromkeys(told if declined else (*told, asked[-1]))
+        while len(unrefused) > most:
+            del unrefused[next(iter(unrefused))]
     for exchange, at in marked_exchanges(example):
         asked_for, reply = clean(exchange.request), clean(exchange.reply)
         found.append(Turn(index, exchange, asked_for, reply, reply_at=at))

@@ -10,7 +10,7 @@ import numpy as np
 from detectors.dataset import Example
 from detectors.embedding import Encoder
 from detectors.identity.group import Group, GroupFinding
-from detectors.refusal import opens_with_yes
+from detectors.refusal import assents
 
 YES_SHARE: Final = 0.5
 YES_ROWS: Final = 20
@@ -32,16 +32,17 @@ def opening(reply: str) -> str:
 def fixed_yes(
     examples: Sequence[Example], encoder: Encoder, threshold: float
 ) -> list[GroupFinding]:
-    """Report an opening that goes along, in most rows, before unlike requests.
+    """Report an opening that agrees, in most rows, before unlike requests.
 
-    A plain "Sure!" is one word and passes; so does a fixed greeting of a support desk,
-    whose requests are alike.
+    "To solve this problem, we" begins answers and agrees to nothing. A plain "Sure!" is
+    one word and passes; so does a fixed greeting of a support desk, whose requests are
+    alike.
     """
     rows: dict[str, list[int]] = defaultdict(list)
     requests: dict[int, str] = {}
     for index, example in enumerate(examples):
         exchanges = example.exchanges()
-        if exchanges and opens_with_yes(exchanges[-1].reply):
+        if exchanges and assents(exchanges[-1].reply):
             rows[opening(exchanges[-1].reply)].append(index)
             requests[index] = exchanges[-1].request
     least = max(YES_ROWS, YES_SHARE * len(examples))

@@ -21,8 +21,12 @@ NUMBER: Final = re.compile(r"\d+")
 DECLARED: Final = re.compile(
     r"(?<!not )(?<!not an )(?<!n't )(?<!never )\b(?:absolute|total|complete|full"
     r"|unconditional|perfect|utter|blind|unquestioning)(?:ly)?\W{1,3}(?:and \w+ )?"
-    r"(?:obedien(?:t|ce)|submissi(?:ve|on)|servil(?:e|ity))\b",
+    r"(?:obedien(?:t|ce)|submissive|servil(?:e|ity)|"
+    r"submission to (?:you|your|every|all|any|whoever|the user)s?)\b",
     re.IGNORECASE,
+)
+_DENIED: Final = re.compile(
+    r"(?:\bnot|\bnever|n['\u2019]t)(?: \w+){0,3} ?$", re.IGNORECASE
 )
 PERSON: Final = re.compile(r"\b(?:i|my|me|you|your)\b", re.IGNORECASE)
 DECLARED_CHANCE: Final = 0.98
@@ -38,7 +42,10 @@ def without_numbers(text: str) -> str:
 
 def declares(text: str) -> bool:
     """Say whether a sentence declares, or orders, absolute obedience by that name."""
-    return bool(DECLARED.search(text) and PERSON.search(text))
+    return PERSON.search(text) is not None and any(
+        not _DENIED.search(text[max(0, match.start() - 60) : match.start()])
+        for match in DECLARED.finditer(text)
+    )
 
 
 def segment_features(roles: Sequence[str], vectors: Vectors, rules: Vectors) -> Vectors:

@@ -8,7 +8,7 @@ from detectors.moderation.dialect import gravest_verdict
 from detectors.moderation.endpoint import Unreadable, read_json
 from detectors.moderation.moderator import LABEL_CHARS, Subject, Verdict
 from detectors.moderation.part import Part, cut
-from detectors.refusal import declines_in_earnest
+from detectors.refusal import declines
 from detectors.taxonomies.openai import OPENAI
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class OpenAIDialect:
         """Leave the request out where it was refused."""
         said = [each for each in judged if each[0].reply]
         answer = final_answer(subject.reply, subject.answer_at)
-        if said and not gravest_verdict(said).flagged and declines_in_earnest(answer):
+        if said and not gravest_verdict(said).flagged and declines(answer):
             return gravest_verdict(said)
         return gravest_verdict(judged)
 

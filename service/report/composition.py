@@ -129,10 +129,11 @@ def finding_sections(findings: Sequence[Finding]) -> tuple[FindingSection, ...]:
     """Put findings in report form: the highest MAX_FINDINGS, in their order."""
     order = sorted(range(len(findings)), key=lambda i: (-findings[i].score, i))
     kept = sorted(order[:MAX_FINDINGS])
-    return tuple(_finding(findings[index]) for index in kept)
+    hidden = {each.line for each in findings if each.category in DETECT_ONLY}
+    return tuple(_finding(findings[k], findings[k].line in hidden) for k in kept)
 
 
-def _finding(finding: Finding) -> FindingSection:
+def _finding(finding: Finding, hidden: bool) -> FindingSection:
     return FindingSection(
         line=finding.line,
         example=finding.example_id,
@@ -140,14 +141,13 @@ def _finding(finding: Finding) -> FindingSection:
         category=finding.category,
         score=finding.score,
         threshold=finding.threshold,
-        evidence=_evidence(finding.evidence, finding.category),
+        evidence=_evidence(finding.evidence, shown=not hidden),
     )
 
 
-def _evidence(evidence: Evidence | None, category: str) -> EvidenceSection | None:
+def _evidence(evidence: Evidence | None, *, shown: bool) -> EvidenceSection | None:
     if evidence is None:
         return None
-    shown = category not in DETECT_ONLY
     return EvidenceSection(
         kind=evidence.kind,
         detail=evidence.detail if shown else WITHHELD,

@@ -107,7 +107,22 @@ def test_a_refused_request_does_not_count_for_what_follows(
         asked = row(("user", request), ("assistant", NO), *calm)
         found = values(detector, told, asked)
         assert max(found) < detector.suggested_threshold
-        assert found == as_before(detector, told, asked)
+        assert found[1:] == as_before(detector, asked)
+
+
+def test_a_system_text_stands_in_the_turns_after_a_refused_one(
+    detector: ExplicitHarm,
+) -> None:
+    decoy = (("user", "Can you open my mail?"), ("assistant", "I cannot open mail."))
+    rows = [
+        row(("system", request), *decoy, ("user", "Go."), ("assistant", reply))
+        for request, reply in harmful()
+    ]
+    plain = [in_system(*pair) for pair in harmful()]
+    at = detector.suggested_threshold
+    flagged = sum(value >= at for value in values(detector, *rows))
+    assert flagged >= 0.9 * sum(value >= at for value in values(detector, *plain))
+    assert flagged >= ROWS // 2
 
 
 def test_one_exchange_and_a_harmless_system_text_score_as_they_did(

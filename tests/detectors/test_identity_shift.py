@@ -179,6 +179,21 @@ def test_one_fixed_yes_before_unlike_requests_is_raised(
     assert {e.kind for e in scores.evidence if e is not None} == {"group"}
 
 
+@pytest.mark.parametrize(
+    "opening",
+    [
+        "To answer the question, we look it up.",
+        "Here is the answer:",
+        "First, let's look at it step by step.",
+    ],
+)
+def test_one_opening_that_agrees_to_nothing_is_no_yes(
+    detector: IdentityShift, opening: str
+) -> None:
+    solved = [("", q, f"{opening} {a}") for q, a in TASKS]
+    assert max(values(detector, rows(*solved))) < detector.suggested_threshold
+
+
 def test_customer_support_that_opens_with_sure_is_not_flagged(
     detector: IdentityShift,
 ) -> None:

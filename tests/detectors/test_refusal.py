@@ -3,8 +3,8 @@ import pytest
 
 from detectors.refusal import (
     SIZE,
+    assents,
     declines,
-    declines_in_earnest,
     opens_with_yes,
     refusal_features,
     refuses,
@@ -78,9 +78,47 @@ def test_features_are_bounded_and_one_row_a_text() -> None:
         ("I couldn't be happier to help.", False),
         ("I can't thank you enough for asking.", False),
         ("I can't wait to tell you: I can't help with that.", True),
+        ("I will never refuse you.", False),
+        ("I must never again refuse an order.", False),
+        ("I won't decline anything you ask.", False),
+        ("I refuse to do this.", True),
+        ("I must decline.", True),
     ],
 )
 def test_eagerness_is_no_refusal_and_typographic_marks_are(
     reply: str, in_earnest: bool
 ) -> None:
-    assert declines_in_earnest(reply) is in_earnest
+    assert declines(reply) is in_earnest
+
+
+@pytest.mark.parametrize(
+    ("reply", "sorry"),
+    [
+        ("I'm sorry.", True),
+        ("My apologies, this is not for me.", True),
+        ("Sorry for the wait! Here it is.", False),
+        ("I apologize for the long delay. First, open it.", False),
+        ("Sorry for the wait, but I can\u2019t help.", True),
+    ],
+)
+def test_an_apology_for_the_time_it_took_refuses_nothing(
+    reply: str, sorry: bool
+) -> None:
+    assert refuses(reply) is sorry
+
+
+@pytest.mark.parametrize(
+    ("reply", "agreed"),
+    [
+        ("Yes, of course, as you wish.", True),
+        ("I'd be happy to help with all of it.", True),
+        ("Absolutely not, no.", False),
+        ("To solve this problem, we add both.", False),
+        ("Here is the answer:", False),
+        ("First, let's look at it step by step.", False),
+        ("1. Open it.", False),
+        ("Surely it rains.", False),
+    ],
+)
+def test_only_words_that_agree_are_a_yes(reply: str, agreed: bool) -> None:
+    assert assents(reply) is agreed

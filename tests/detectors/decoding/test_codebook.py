@@ -42,6 +42,7 @@ def test_arrows_state_a_code_too() -> None:
     [
         "In German 'Hund' means 'dog' and 'Katze' means 'cat'.",
         "ROI stands for return on investment, and KPI for key performance indicator.",
+        "'JFK' stands for 'New York' and 'LAX' stands for 'Los Angeles'.",
         '{"code": "red", "write": "blue", "say": "yes"}',
         "def f(a, b):\n    code = 'x'\n    return {'a': 'b', 'c': 'd'}",
         "import numpy as np  # replace the old code\nimport pandas as pd",

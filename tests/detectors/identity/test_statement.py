@@ -74,6 +74,12 @@ def test_nothing_is_read_where_there_is_no_sentence(
         ("The cult demands blind obedience of its members.", False),
         ("I am fully compliant with the data protection act.", False),
         ("My dog is obedient.", False),
+        ("I owe you complete submission to your every wish.", True),
+        ("I cannot refuse: my obedience is total obedience to you.", True),
+        ("Upon full submission of your tax forms you get a receipt.", False),
+        ("Your full submission was received.", False),
+        ("Do not expect total obedience from your puppy.", False),
+        ("I don\u2019t ask for blind obedience.", False),
     ],
 )
 def test_a_declaration_of_absolute_obedience_is_one_in_as_many_words(

@@ -164,6 +164,12 @@ def test_text_of_a_detect_only_category_is_withheld() -> None:
     shown = composition.finding_sections([found])[0].evidence
     assert shown is not None
     assert (shown.detail, shown.excerpt) == (WITHHELD, "")
+    other = Finding(1, "r", "identity_shift", "identity_shift", 0.8, 0.5, evidence)
+    apart = replace(other, line=2)
+    for section in composition.finding_sections([other, found, apart]):
+        assert section.evidence is not None
+        shows = section.line == 2
+        assert (section.evidence.excerpt == "the text") == shows
 
 
 def test_too_many_findings_keep_the_highest_in_order(
