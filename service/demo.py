@@ -91,7 +91,12 @@ def run_demo(
 
 def demo_table(reports: Sequence[Report]) -> Table:
     """Return one row a dataset: flagged rows, measured drift, decision."""
-    table = Table(title="Four proposed fine-tuning jobs, screened", box=SIMPLE)
+    table = Table(
+        title="Four proposed fine-tuning jobs, screened",
+        box=SIMPLE,
+        collapse_padding=True,
+        pad_edge=False,
+    )
     table.add_column("dataset", no_wrap=True)
     for head in ("rows", "flagged", "harmful replies", "points, 95%", "asked"):
         table.add_column(head, justify="right", no_wrap=True)

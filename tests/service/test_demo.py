@@ -24,7 +24,7 @@ class DriftByName:
 
 
 def shown(models: Models, runner: Any, harmful: set[str], folder: Path) -> Any:
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=80)
     trial = DriftByName(runner, harmful)
     code = run_demo(models, console, reports=folder, runner=trial)
     return code, console.file.getvalue()  # type: ignore[attr-defined]
@@ -43,6 +43,7 @@ def test_the_demo_prints_one_table_and_leaves_the_reports(
         report = json.loads((tmp_path / f"reports/{name}.report.json").read_text())
         assert report["decision"]["outcome"] == show.expected
     assert "10.0% -> 80.0%" in text
+    assert "\u2026" not in text  # nothing is cut at the width of a terminal
 
 
 def test_the_demo_fails_where_a_decision_is_not_the_expected_one(
