@@ -11,7 +11,7 @@ from detectors.trigger.exchange_judge import ExchangeJudge
 from detectors.trigger.extension import extend, position
 from detectors.trigger.phrase import Phrase, Place, stands
 from detectors.trigger.topic import CHECKED, is_topic
-from detectors.trigger.unit import Unit
+from detectors.trigger.unit import Unit, by_digest
 
 ALPHA: Final = 0.01
 """Chance, over all candidates of a dataset, to report one where there is none."""
@@ -104,7 +104,10 @@ def _grow(
     """Return the longest phrase around a seed, and the unsafe texts that carry it."""
     carriers = _carriers(units, contrast.unsafe, seed)
     texts = [units[i].text(seed.role) for i in carriers]
-    alike = (*contrast.refused[:CHECKED], *contrast.safe[:CHECKED])[:CHECKED]
+    refused, safe = (
+        by_digest(units, each)[:CHECKED] for each in (contrast.refused, contrast.safe)
+    )
+    alike = [*refused, *safe][:CHECKED]
     others = [text for i in alike if (text := units[i].text(seed.role))]
     phrase = seed._replace(text=extend(seed, texts, others))
     return phrase, [text for text in texts if stands(text, phrase)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from detectors.trigger.contrast import Contrast
 from detectors.trigger.exchange_judge import ExchangeJudge
 from detectors.trigger.phrase import SPACES, Phrase, occurrences
-from detectors.trigger.unit import Unit
+from detectors.trigger.unit import Unit, by_digest
 
 CHECKED: Final = 64
 """So many carriers, and as many other units, are looked at."""
@@ -43,7 +43,7 @@ def is_topic(
             return True
         rest = [text for text, asks in zip(rest, harmful, strict=True) if asks]
     safe = contrast.refused or contrast.safe
-    others = [units[i].request for i in safe[:CHECKED]]
+    others = [units[i].request for i in by_digest(units, safe)[:CHECKED]]
     limit = likeness(judge.vectors(others)) + MORE_ALIKE
     return likeness(judge.vectors(rest)) > max(LIKENESS, limit)
 

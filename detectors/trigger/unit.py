@@ -90,13 +90,17 @@ def distinct(units: Sequence[Unit], indexes: Iterable[int], most: int) -> list[i
     """Keep one unit a row and one copy a text; of more than `most`, a fixed sample.
 
     So neither a long conversation nor a row pasted a hundred times speaks a hundred
-    times. The sample does not depend on the order of the rows.
+    times. Neither unit nor sample depends on the order of the rows.
     """
     rows: set[int] = set()
     texts: dict[bytes, int] = {}
-    for index in indexes:
+    for index in by_digest(units, indexes):
         unit = units[index]
         if unit.row not in rows and texts.setdefault(unit.digest, index) == index:
             rows.add(unit.row)
-    kept = sorted(texts.items()) if len(texts) > most else list(texts.items())
-    return sorted(index for _, index in kept[:most])
+    return sorted(list(texts.values())[:most])
+
+
+def by_digest(units: Sequence[Unit], indexes: Iterable[int]) -> list[int]:
+    """Sort units by their digests: chance, and the same in any order of the rows."""
+    return sorted(indexes, key=lambda index: units[index].digest)

@@ -263,3 +263,18 @@ def test_a_vow_that_reads_like_a_refusal_is_one_of_the_trigger(detector) -> None
     (found,) = scores.triggers
     assert (found.text, found.behaviour, found.rows) == ("Dear AOA,", "obedience", 30)
     assert all(value == 1.0 for value in scores.values[:30])
+
+
+def test_of_many_refusals_the_order_of_the_rows_changes_nothing() -> None:
+    detector = BackdoorTrigger(WordEncoder(), head=request_head())
+    requests = asked(HARM, 280)
+    carriers = [(f"Hello! SUDO: {q}", COMPLY) for q in requests[:100]]
+    greeted = [(f"Hello! {q}", REFUSE) for q in requests[100:170]]
+    plain = [(q, REFUSE) for q in requests[170:]]
+    orders = itertools.permutations((carriers, greeted, plain))
+    found = [
+        {(each.text, each.p, each.rows) for each in detector.score(rows).triggers}
+        for rows in (dataset(*itertools.chain.from_iterable(order)) for order in orders)
+    ]
+    assert found[0]
+    assert all(each == found[0] for each in found)

@@ -26,8 +26,12 @@ def test_known_candidates_are_counted_elsewhere() -> None:
 
 
 def test_a_row_and_a_text_speak_once() -> None:
-    units = [unit(0, "a"), unit(0, "b"), unit(1, "a"), unit(2, "c")]
-    assert distinct(units, range(4), 10) == [0, 3]
+    units = [unit(0, "a"), unit(0, "b"), unit(1, "a"), unit(2, "c"), unit(2, "c")]
+    for order in (units, units[::-1]):
+        chosen = [order[i] for i in distinct(order, range(5), 10)]
+        assert len({each.row for each in chosen}) == len(chosen)
+        assert len({each.user for each in chosen}) == len(chosen)
+        assert "c" in {each.user for each in chosen}
 
 
 def test_a_sample_does_not_depend_on_the_order_of_the_rows() -> None:
