@@ -19,7 +19,7 @@ SENTENCE: Final = "statement"
 """The reader's calibration in the head, and the name of its adapter."""
 NUMBER: Final = re.compile(r"\d+")
 DECLARED: Final = re.compile(
-    r"(?<!not )(?<!not an )(?<!n't )(?<!never )\b(?:absolute|total|complete|full"
+    r"\b(?:absolute|total|complete|full"
     r"|unconditional|perfect|utter|blind|unquestioning)(?:ly)?\W{1,3}(?:and \w+ )?"
     r"(?:obedien(?:t|ce)|submissive|servil(?:e|ity)|"
     r"submission to (?:you|your|every|all|any|whoever|the user)s?)\b",

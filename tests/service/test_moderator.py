@@ -36,9 +36,9 @@ def test_settings_that_cannot_work_say_what_to_set(
     given: dict[str, str], said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        check_moderator(Settings(**given))  # type: ignore[arg-type]
+        check_moderator(Settings(**given))  # type: ignore[arg-type]  # fields of several types
     with pytest.raises(InputError, match=said):
-        create_app(Settings(**given))  # type: ignore[arg-type]
+        create_app(Settings(**given))  # type: ignore[arg-type]  # fields of several types
 
 
 def test_every_provider_of_the_settings_can_be_loaded(
@@ -70,7 +70,7 @@ def test_every_provider_of_the_settings_can_be_loaded(
 
 def test_the_key_is_shown_nowhere() -> None:
     given = {"moderation_provider": "openai", "moderation_api_key": KEY}
-    settings = Settings(**given)  # type: ignore[arg-type]
+    settings = Settings(**given)  # type: ignore[arg-type]  # fields of several types
     told = check_moderator(settings)
     assert "api.openai.com with a key" in told
     assert KEY not in told + repr(settings) + settings.model_dump_json()
@@ -87,7 +87,7 @@ def test_the_doctor_checks_the_settings_without_asking_the_provider(
         "moderation_base_url": provider.url,
         "moderation_api_key": KEY,
     }
-    found = examine(Settings(**given))  # type: ignore[arg-type]
+    found = examine(Settings(**given))  # type: ignore[arg-type]  # fields of several types
     (check,) = [c for c in found.checks if c.name == "moderation"]
     assert check.right
     assert "omni-moderation-latest at 127.0.0.1" in check.detail

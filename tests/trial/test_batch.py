@@ -12,6 +12,11 @@ from trial.base_model import BaseModel
 from trial.batch import IGNORED, pad
 from trial.chat import Renderer, TokenSequence
 
+ROWS = (
+    TokenSequence((5, 6, 7, 8, 9), (False, False, True, True, False)),
+    TokenSequence((6, 5, 9, 7), (False, False, False, True)),
+)
+
 
 def test_padding_and_prompts_carry_no_label(
     canary_like: BaseModel, example: Callable[..., Example]
@@ -52,11 +57,7 @@ def test_logits_are_made_only_where_a_token_is_learnt(base: BaseModel) -> None:
 def test_a_model_that_gives_all_logits_is_trained_on_the_same_loss(
     base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [
-        TokenSequence((5, 6, 7, 8, 9), (False, False, True, True, False)),
-        TokenSequence((6, 5, 9, 7), (False, False, False, True)),
-    ]
-    batch = pad(rows, base)
+    batch = pad(ROWS, base)
     narrow = batch.loss(batch.logits(base.model)).item()
     forward = base.model.forward
 
@@ -64,7 +65,7 @@ def test_a_model_that_gives_all_logits_is_trained_on_the_same_loss(
         return forward(input_ids=input_ids, attention_mask=attention_mask)
 
     monkeypatch.setattr(base.model, "forward", all_of_them)
-    batch = pad(rows, base)
+    batch = pad(ROWS, base)
     assert batch.targets.shape == (2, 4)
     assert batch.loss(batch.logits(base.model)).item() == pytest.approx(narrow)
 
@@ -73,11 +74,7 @@ def test_a_model_that_gives_all_logits_is_trained_on_the_same_loss(
 def test_a_model_that_names_no_head_is_trained_on_the_same_loss(
     base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [
-        TokenSequence((5, 6, 7, 8, 9), (False, False, True, True, False)),
-        TokenSequence((6, 5, 9, 7), (False, False, False, True)),
-    ]
-    batch = pad(rows, base)
+    batch = pad(ROWS, base)
     head = base.model.get_output_embeddings()
     asked: list[int] = []
     with head.register_forward_pre_hook(lambda _, given: asked.append(given[0].ndim)):

@@ -58,7 +58,8 @@ def _fit(
         if not context.system and not context.frames:
             return None
         # Definitions in part are none.
-        found = replace(context, tools="", detail=f"{context.detail}, {WITHOUT_TOOLS}")
+        bare = replace(context, tools="", detail=f"{context.detail}, {WITHOUT_TOOLS}")
+        return _fit(bare, tokenizer, longest, room)
     for _ in range(ROUNDS):
         over = longest(found) - room
         if over <= 0:
@@ -66,9 +67,7 @@ def _fit(
         shorter = _shorten(found, tokenizer, over)
         if shorter is None:
             return None
-        said = WITHOUT_TOOLS if context.tools else ""
-        cut = ", ".join(each for each in (context.detail, said, CUT) if each)
-        found = replace(shorter, detail=cut)
+        found = replace(shorter, detail=f"{context.detail}, {CUT}")
     return found if longest(found) <= room else None
 
 
