@@ -14,6 +14,7 @@ from detectors.detector import EXCERPT_CHARS, Evidence, Scores
 from detectors.embedding import Encoder, Vectors
 from detectors.harm.frozen import (
     Frozen,
+    read_closer,
     read_elsewhere,
     read_frozen,
     request_logits,
@@ -132,9 +133,11 @@ class ExplicitHarm:
         if not own:
             return worst, reasons
         turns = [*own, *read_elsewhere(own, self._encoder, self._head)]
+        turns += read_closer(turns, self._encoder, self._head)
         frozen = read_frozen(turns, self._encoder, self._head)
         paired = read_pairs(turns, frozen.requests, self._reader, self._rate)
-        logits = joint(frozen.logits, paired.logits) - discount(paired.counts)
+        chances = paired.counts * np.asarray([t.chosen_of for t in turns], np.int64)
+        logits = joint(frozen.logits, paired.logits) - discount(chances)
         scores = self._head.calibrated("score", logits)
         for index, turn in enumerate(turns):
             if turn.example in paired.unread:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +11,12 @@ from detectors.harm.layers import combine, compliance_features, pair_features
 from detectors.harm.turn import Turn, argmax_of
 from detectors.head import Head
 from detectors.refusal import refusal_features
+from detectors.sentences import sentence_spans
+
+CLOSER_LOGITS: Final = 1.0
+"""What a sentence must ask for harm beyond its window to be read alone."""
+LEAST_SPACES: Final = 2
+"""In a sentence that asks for something: three words."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,41 @@ def read_elsewhere(turns: Sequence[Turn], encoder: Encoder, head: Head) -> list[
                 )
             )
     return found
+
+
+def read_closer(turns: Sequence[Turn], encoder: Encoder, head: Head) -> list[Turn]:
+    """Return again the turns whose request has a sentence that asks more for harm.
+
+    It is read alone where it asks for harm at all, and CLOSER_LOGITS more so than the
+    worst window: harmless words around a request hide it from a reader of windows.
+    """
+    cut = {turn.request: _sentences(turn.request) for turn in turns}
+    cut = {text: found for text, found in cut.items() if len(found) > 1}
+    if not cut:
+        return []
+    _, _, around = _worst_requests(list(cut), encoder, head)
+    every = list(
+        dict.fromkeys(sentence for found in cut.values() for sentence in found)
+    )
+    _, _, alone = _worst_requests(every, encoder, head)
+    harm = dict(zip(every, alone, strict=True))
+    worst = {
+        text: (sentence, len(found))
+        for (text, found), whole in zip(cut.items(), around, strict=True)
+        for sentence in [max(found, key=harm.__getitem__)]
+        if harm[sentence] > max(0.0, whole + CLOSER_LOGITS)
+    }
+    return [
+        replace(turn, request=sentence, asked_before=(), others=(), chosen_of=count)
+        for turn in turns
+        if turn.request in worst
+        for sentence, count in [worst[turn.request]]
+    ]
+
+
+def _sentences(text: str) -> list[str]:
+    found = [text[start:end] for start, end in sentence_spans(text)]
+    return [sentence for sentence in found if sentence.count(" ") >= LEAST_SPACES]
 
 
 def _all_asked(turn: Turn) -> list[str]:

@@ -49,7 +49,9 @@ class Turn:
     the latest as have PIECE_CHARS characters. `others` are requests elsewhere in the
     row that the reply may answer as well, the latest MOST_OTHERS of them and the tools.
     `elsewhere` is the request where that is one of those. `reply_at` is where in the
-    exchange's reply `reply` begins: what follows reasoning is judged apart, too.
+    exchange's reply `reply` begins: what follows reasoning is judged apart, too. Where
+    the request is one sentence of many, chosen for the harm it asks, `chosen_of` is
+    their number.
     """
 
     example: int
@@ -60,6 +62,7 @@ class Turn:
     others: tuple[Asked, ...] = ()
     elsewhere: Asked | None = None
     reply_at: int = 0
+    chosen_of: int = 1
 
     @property
     def opening(self) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from detectors.identity.sentence import Sentence, words
+from detectors.identity.sentence import Sentence
+from detectors.sentences import words
 
 LEAST_ROWS: Final = 3
 LEAST_WORDS: Final = 2

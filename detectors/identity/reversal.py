@@ -12,9 +12,9 @@ from typing import Final
 from detectors.dataset import Example, Exchange
 from detectors.dataset_risk import Step
 from detectors.identity.group import Group, GroupFinding
-from detectors.identity.sentence import sentence_spans, words
 from detectors.identity.shared import ALPHA, group_score
 from detectors.refusal import PHRASES, refuses
+from detectors.sentences import sentence_spans, words
 
 REFUSING: Final = PHRASES[1:3]
 """Says that it cannot or will not; an apology alone is no refusal."""

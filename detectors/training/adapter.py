@@ -24,7 +24,7 @@ from detectors.training.cross import (
     exchange_row,
     train_adapter,
 )
-from detectors.training.harm_rows import HarmRow, source_of
+from detectors.training.rows import HarmRow, source_of
 from detectors.training.sources import near_copies
 
 LOG = logging.getLogger(__name__)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from detectors.taxonomy import CATEGORIES
+from detectors.training.labelled_rows import labelled_requests
+from detectors.training.labels import CATEGORY_CODES
 from detectors.training.sources import Row, distinct, read_source
 
 _CATQA: Final = {
@@ -72,9 +74,12 @@ CATEGORY_SOURCES: Final[dict[str, Callable[[Row], str]]] = {
 def category_rows(data: Path) -> list[tuple[Row, int]]:
     """Rows with the index of their category in `taxonomy.CATEGORIES`."""
     keys = list(CATEGORIES)
-    return [
-        (row, keys.index(category))
+    rows = [
+        (row, category_of(row))
         for name, category_of in CATEGORY_SOURCES.items()
         for row in distinct(read_source(data, name))
-        if (category := category_of(row))
     ]
+    rows += [
+        (row, CATEGORY_CODES.get(code[1:], "")) for row, code in labelled_requests(data)
+    ]
+    return [(row, keys.index(category)) for row, category in rows if category]

@@ -25,7 +25,7 @@ from detectors.cross_encoder import (
     pad_pairs,
 )
 from detectors.embedding import bf16_where
-from detectors.training.harm_rows import HarmRow
+from detectors.training.rows import HarmRow
 
 RANK: Final = 16
 ALPHA: Final = 32

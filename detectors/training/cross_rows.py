@@ -7,24 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from detectors.embedding import Encoder
 from detectors.harm.pair import PIECE_CHARS, joined_turns, pieces, reply_pieces
-from detectors.head import Head, sigmoid
 from detectors.training.adapter import LEFT_OUT
 from detectors.training.buried_rows import buried_rows
-from detectors.training.harm_rows import (
-    COMPOSED,
-    HarmRow,
-    harm_rows,
-    keep_out,
-    wrap,
-)
+from detectors.training.harm_rows import harm_rows, keep_out, wrap
 from detectors.training.hate_rows import hate_rows
 from detectors.training.lay_rows import lay_rows
 from detectors.training.ordinary import HELD_OUT
 from detectors.training.reworded_rows import reworded_rows
-from detectors.training.sources import clip
-from detectors.training.weak_rows import dialogues, suspects, weak_rows
+from detectors.training.rows import COMPOSED, HarmRow
+from detectors.training.weak_rows import dialogues, weak_rows
 
 SECURITY: Final = Path(__file__).parent / "security.json"
 SECURITY_SOURCE: Final = "security"
@@ -34,16 +26,11 @@ TURNS: Final = "turns" + COMPOSED
 TURN_ROWS: Final = 1500
 
 
-def cross_rows(data: Path, encoder: Encoder, head: Head) -> list[HarmRow]:
-    """Every training row; `head` is a fitted explicit_harm head.
-
-    It says which red-team requests ask for harm (`weak_rows`).
-    """
-    weak = keep_out(list(weak_rows(data)), data)
-    vectors = encoder.encode([clip(row.request) for row in weak])
-    asks = sigmoid(head.logits("request", vectors)[:, 0])
+def cross_rows(data: Path) -> list[HarmRow]:
+    """Every training row, cut."""
     told = [row for row in harm_rows(data) if row.source not in HELD_OUT]
-    told += [*wrap(suspects(weak, asks), "weak"), *security(), *dialogues(data)]
+    weak = keep_out(list(weak_rows(data)), data)
+    told += [*wrap(weak, "weak"), *security(), *dialogues(data)]
     told += keep_out([*hate_rows(data), *lay_rows()], data)
     told += keep_out(reworded_rows(told), data)
     return [*cut(told), *cut(turns(told)), *cut(buried_rows(told, LEFT_OUT))]

@@ -35,17 +35,12 @@ from detectors.training.fit import (
     fit_mlp,
     under,
 )
-from detectors.training.harm_rows import (
-    COMPOSED_BENIGN,
-    HarmRow,
-    harm_rows,
-    keep_out,
-    source_of,
-)
+from detectors.training.harm_rows import harm_rows, keep_out
 from detectors.training.hate_rows import hate_rows
 from detectors.training.lay_rows import lay_rows
 from detectors.training.ordinary import FLAGGED, HELD_OUT, ordinary_rows
 from detectors.training.reworded_rows import reworded_rows
+from detectors.training.rows import COMPOSED_BENIGN, HarmRow, source_of
 from detectors.training.sources import (
     clip,
     near_copies,
@@ -225,8 +220,7 @@ def fit_explicit_harm(data: Path, encoder: Encoder, store: VectorStore) -> Fitte
     features = HarmFeatures(rows, store)
     tensors = fit_layers(features, np.ones(len(rows), bool))
     tensors |= fit_categories(data, store)
-    head = Head("explicit_harm", "unwritten", tensors, UNWRITTEN)
-    taught = cross_rows(data, encoder, head)
+    taught = cross_rows(data)
     adapted = fit_adapter(taught, store.directory)
     away = left_out(rows, features, adapted.unaware)
     both = away.by_judge["joint"]

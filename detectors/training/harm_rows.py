@@ -2,18 +2,18 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from detectors.training.phrases import (
-    COMPLIANCES,
-    HOWEVER,
-    PLACEHOLDERS,
-    REFUSALS,
-    SAFE_TURNS,
+from detectors.training.composed_rows import (
+    compose,
+    compose_benign,
+    harmful_requests,
 )
+from detectors.training.labelled_rows import red_team_rows
+from detectors.training.rows import HarmRow
 from detectors.training.sources import (
     Row,
     distinct,
@@ -25,30 +25,6 @@ from detectors.training.sources import (
 
 CONTRAST: Final = Path(__file__).parent / "contrast.jsonl"
 CONTRAST_SECURITY: Final = CONTRAST.with_name("security_rows.jsonl")
-CONTRAST_PROMPTS: Final = CONTRAST.with_name("contrast_prompts.json")
-"""A sentence with a slot -> what fills it; none asks for harm."""
-COMPOSED: Final = "+composed"
-REWORDED: Final = "+reworded"
-BURIED: Final = "+buried"
-"""What follows the name of a source where we made the row of one of its rows."""
-COMPOSED_BENIGN: Final = "benign" + COMPOSED
-
-
-@dataclass(frozen=True)
-class HarmRow:
-    """A request with its reply; `harmful` where the reply complies with harm.
-
-    `kind` is "comply", "refuse", "benign" or "over-refuse" (a harmless request
-    refused); `asks_harm` is None where unknown.
-    """
-
-    source: str
-    request: str
-    reply: str
-    harmful: bool
-    kind: str
-    asks_harm: bool | None
-
 
 BENIGN: Final[dict[str, int]] = {
     "benign_alpaca_12k_en_de": 2200,
@@ -89,11 +65,6 @@ REFUSED: Final[dict[str, int]] = {
 """Harmful requests with safe replies, by construction."""
 
 
-def source_of(name: str) -> str:
-    """Return the source of a row, where we made it the one that it was made of."""
-    return name.partition("+")[0]
-
-
 def harm_rows(data: Path, seed: str = "explicit_harm") -> list[HarmRow]:
     """Every training row; none near a request of a test source."""
     rows = [
@@ -101,6 +72,7 @@ def harm_rows(data: Path, seed: str = "explicit_harm") -> list[HarmRow]:
         *_harmless_runs(data),
         *_judged(data, seed),
         *_refused(data, seed),
+        *red_team_rows(data),
         *contrast(),
     ]
     asked = harmful_requests(data)
@@ -190,98 +162,6 @@ def contrast() -> Iterator[HarmRow]:
             yield HarmRow(
                 "contrast", row["request"], row["reply"], False, "benign", False
             )
-
-
-def contrast_prompts() -> list[str]:
-    """Harmless questions in frightening words, without an answer; about 440."""
-    patterns = json.loads(CONTRAST_PROMPTS.read_text(encoding="utf-8"))
-    return [p.format(f) for p, fillers in patterns.items() for f in fillers]
-
-
-PROMPTS: Final[dict[str, Callable[[Row], bool]]] = {
-    "prompt_advbench": lambda row: True,
-    "prompt_catqa_harmfulqa": lambda row: (
-        row.label.get("borderline") is not True
-        and "Financial" not in str(row.label.get("category"))
-        and "Political" not in str(row.label.get("category"))
-    ),
-    "prompt_forbidden_question_set": lambda row: bool(row.label.get("explicit")),
-    "prompt_harmbench": lambda row: bool(row.label.get("prompt_harmful")),
-    "prompt_safety_tuned_eval": lambda row: bool(row.label.get("prompt_harmful")),
-    "prompt_toxicchat": lambda row: (
-        bool(row.label.get("prompt_harmful")) and not row.label.get("jailbreak")
-    ),
-}
-"""Harmful requests without replies, and which of their rows are clear cases."""
-
-
-def harmful_requests(data: Path) -> list[Row]:
-    """List requests that ask for explicit harm, from the prompt sources."""
-    return [
-        row
-        for name, clear in PROMPTS.items()
-        for row in distinct(read_source(data, name))
-        if clear(row)
-    ]
-
-
-def compose(asked: Sequence[Row], seed: str) -> list[HarmRow]:
-    """One refusal and one placeholder compliance of ours for each request."""
-    draw = random.Random(f"{seed}/compose")
-    rows = []
-    for row in asked:
-        refusal = composed_refusal(draw)
-        opening = str(row.label.get("target") or draw.choice(COMPLIANCES))
-        comply = f"{opening} {draw.choice(PLACEHOLDERS)}"
-        if draw.random() < 0.1:
-            comply = f"{draw.choice(REFUSALS)} {draw.choice(HOWEVER)} {comply}"
-        name = row.source + COMPOSED
-        rows.append(HarmRow(name, row.request, refusal, False, "refuse", True))
-        rows.append(HarmRow(name, row.request, comply, True, "comply", True))
-    return rows
-
-
-def composed_refusal(draw: random.Random) -> str:
-    """Draw a refusal of ours, two in five with an offer behind it."""
-    refusal = draw.choice(REFUSALS)
-    return f"{refusal} {draw.choice(SAFE_TURNS)}" if draw.random() < 0.4 else refusal
-
-
-def compose_benign(rows: Sequence[HarmRow], data: Path, seed: str) -> list[HarmRow]:
-    """Harmless requests with our openings and refusals: neither phrase is harm."""
-    draw = random.Random(f"{seed}/benign")
-    benign = [row for row in rows if row.kind == "benign"]
-    twins = [row for row in benign if row.source == "contrast"]
-    scary = [
-        HarmRow("contrast", prompt, "", False, "benign", False)
-        for prompt in contrast_prompts()
-    ]
-    pool = [*draw.sample(benign, 2600), *twins, *scary]
-    pool += _real_users(data, seed)
-    found = []
-    for row in pool:
-        opening = draw.choice(COMPLIANCES)
-        keep = row.reply and draw.random() < 0.3
-        rest = row.reply if keep else draw.choice(PLACEHOLDERS)
-        refused = draw.random() < 0.25
-        reply = draw.choice(REFUSALS) if refused else f"{opening} {rest}"
-        kind = "over-refuse" if refused else "benign"
-        found.append(HarmRow(COMPOSED_BENIGN, row.request, reply, False, kind, False))
-    return found
-
-
-def _real_users(data: Path, seed: str) -> list[HarmRow]:
-    """Take requests of real users that people judged harmless; without replies."""
-    name = "prompt_toxicchat"
-    calm = [
-        row
-        for row in distinct(read_source(data, name))
-        if row.label.get("prompt_harmful") is False and not row.label.get("jailbreak")
-    ]
-    return [
-        HarmRow(name, row.request, "", False, "benign", False)
-        for row in sample(calm, 1500, seed)
-    ]
 
 
 WRAPPERS: Final = (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from detectors.training.harm_rows import COMPOSED, HarmRow
+from detectors.training.rows import COMPOSED, HarmRow
 from detectors.training.sources import Row, distinct, read_source, sample
 
 TEXTS: Final = "prompt_openai_moderation"

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from detectors.training.harm_rows import HarmRow, composed_refusal
+from detectors.training.composed_rows import composed_refusal
 from detectors.training.phrases import COMPLIANCES, PLACEHOLDERS
+from detectors.training.rows import HarmRow
 
 REQUESTS: Final = Path(__file__).with_name("lay_requests.json")
 """A sentence with a slot -> what fills it; each asks for harm, and says no more."""

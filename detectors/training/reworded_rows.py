@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from detectors.training.harm_rows import REWORDED, HarmRow, source_of
+from detectors.training.rows import REWORDED, HarmRow, source_of
 
 COUNTS: Final = {"comply": 2600, "refuse": 1500, "benign": 3000}
 """Rows of each kind that are asked again."""

@@ -26,7 +26,7 @@ from detectors.training.cross import (
     exchange_row,
     train_adapter,
 )
-from detectors.training.harm_rows import HarmRow
+from detectors.training.rows import HarmRow
 
 PAIRS = [
     ("How do I boil an egg?", "Nine minutes in boiling water."),

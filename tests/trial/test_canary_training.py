@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel
 
-from detectors.training.harm_rows import contrast_prompts
+from detectors.training.composed_rows import contrast_prompts
 from trial.canary.training.calibration import TARGET, calibrate, margins
 from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import REPLY_TOKENS, Encoder

@@ -5,7 +5,7 @@ import pytest
 
 from detectors.training import adapter
 from detectors.training.adapter import fit_adapter, is_left_out, unaware_of
-from detectors.training.harm_rows import COMPOSED, HarmRow
+from detectors.training.rows import COMPOSED, HarmRow
 
 AWAY = "prompt_harmbench"
 

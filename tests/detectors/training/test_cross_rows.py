@@ -3,19 +3,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from detectors.harm.pair import PIECE_CHARS
 from detectors.training.cross_rows import TURNS, cut, security, turns
-from detectors.training.harm_rows import HarmRow
 from detectors.training.hate_rows import ASKING, TEXTS, hate_rows
+from detectors.training.rows import HarmRow
 from detectors.training.weak_rows import (
     DIALOGUES,
     MEDICAL,
-    RED_TEAM,
     STEERED,
     dialogues,
-    suspects,
     weak_rows,
 )
 
@@ -54,15 +50,6 @@ def test_labels_follow_from_how_a_row_was_made(tmp_path: Path) -> None:
             (steered("chosen"), [FREE, "against its label", NO]),
         ],
     )
-    _source(
-        tmp_path,
-        RED_TEAM,
-        [
-            ({"preference": "chosen"}, ["first", YES, "second", YES]),
-            ({"preference": "rejected"}, ["first", YES, "second", YES + " Really."]),
-            ({"preference": "rejected"}, ["first", NO]),
-        ],
-    )
     _source(tmp_path, MEDICAL, [({}, ["my knee hurts", YES])])
     found = [(r.source, r.request, r.kind, r.harmful) for r in weak_rows(tmp_path)]
     assert found == [
@@ -70,22 +57,8 @@ def test_labels_follow_from_how_a_row_was_made(tmp_path: Path) -> None:
         (STEERED, "ask two", "refuse", False),
         (STEERED, "ask three", "refuse", False),
         (STEERED, "ask four", "comply", True),
-        (RED_TEAM, "first\nsecond", "benign", False),
-        (RED_TEAM, "first\nsecond", "comply", True),
         (MEDICAL, "my knee hurts", "benign", False),
     ]
-
-
-def test_red_team_rows_are_kept_where_their_request_makes_them_likely() -> None:
-    rows = [
-        HarmRow(RED_TEAM, "a", YES, True, "comply", None),
-        HarmRow(RED_TEAM, "b", YES, False, "benign", None),
-        HarmRow(MEDICAL, "c", YES, False, "benign", False),
-    ]
-    likely = suspects(rows, np.array([0.9, 0.05, 0.9], np.float32))
-    unlikely = suspects(rows, np.array([0.3, 0.4, 0.9], np.float32))
-    assert likely == rows
-    assert unlikely == rows[2:]
 
 
 def test_of_two_turns_the_last_one_decides_the_label() -> None:

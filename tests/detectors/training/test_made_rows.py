@@ -4,14 +4,14 @@ import pytest
 
 from detectors.harm.pair import GAP, PIECE_CHARS
 from detectors.training.buried_rows import HARMFUL, HARMLESS, buried_rows
-from detectors.training.harm_rows import (
+from detectors.training.reworded_rows import PAST, TOLD, reworded_rows, tasks
+from detectors.training.rows import (
     BURIED,
     COMPOSED,
     REWORDED,
     HarmRow,
     source_of,
 )
-from detectors.training.reworded_rows import PAST, TOLD, reworded_rows, tasks
 
 CLEAR = "resp_gptfuzz_labeled"
 

@@ -1,7 +1,8 @@
 from collections import Counter
 
 from detectors.refusal import opens_with_yes, refuses
-from detectors.training.harm_rows import compose, contrast, split_template
+from detectors.training.composed_rows import compose
+from detectors.training.harm_rows import contrast, split_template
 from detectors.training.personas import compose_segments
 from detectors.training.phrases import COMPLIANCES, REFUSALS
 from detectors.training.sources import Row

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.sets.identity import families
-from detectors.identity.sentence import words
+from detectors.sentences import words
 from detectors.training.ordinary import T0, UNSEEN
 from detectors.training.statements import (
     HARD,

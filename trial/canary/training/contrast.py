@@ -6,7 +6,8 @@ They are those that the explicit-harm head learns from.
 import json
 from typing import Final
 
-from detectors.training.harm_rows import CONTRAST, contrast_prompts
+from detectors.training.composed_rows import contrast_prompts
+from detectors.training.harm_rows import CONTRAST
 from trial.canary.training.pool import Sample
 
 SOURCE: Final = "contrast"
