@@ -78,9 +78,13 @@ SIZE: Final = 2 * len(PHRASES) + 1
 def refusal_features(
     openings: Sequence[str], texts: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Phrase counts (0..2, halved) of openings and of texts, and length: (n, SIZE)."""
+    """Phrase counts (0..2, halved) of openings and of texts, and length: (n, SIZE).
+
+    Typographic apostrophes count as plain ones.
+    """
     out = np.zeros((len(texts), SIZE), np.float32)
-    for row, (opening, text) in enumerate(zip(openings, texts, strict=True)):
+    plain = [(_plain(o), _plain(t)) for o, t in zip(openings, texts, strict=True)]
+    for row, (opening, text) in enumerate(plain):
         for column, phrase in enumerate(PHRASES):
             out[row, column] = phrase.search(opening) is not None
             found = sum(
@@ -95,7 +99,7 @@ def refuses(reply: str) -> bool:
     """Say whether the first words of a reply apologise, or say that it will not."""
     if opens_with_yes(reply):
         return False
-    opening = reply[:OPENING_CHARS].lstrip()
+    opening = _plain(reply[:OPENING_CHARS]).lstrip()
     sorry = PHRASES[0].match(opening) is not None and not _LATE.search(opening)
     return sorry or declines(reply)
 
@@ -108,9 +112,13 @@ def declines(reply: str) -> bool:
     """
     if opens_with_yes(reply):
         return False
-    plain = reply[: 2 * OPENING_CHARS].replace("\u2019", "'")
+    plain = _plain(reply[: 2 * OPENING_CHARS])
     opening = _SOUNDS.sub("", plain)[:OPENING_CHARS]
     return any(phrase.search(opening) for phrase in PHRASES[1:3])
+
+
+def _plain(text: str) -> str:
+    return text.replace("\u2019", "'")
 
 
 def opens_with_yes(reply: str) -> bool:
