@@ -123,7 +123,7 @@ def _plain(text: str) -> str:
 
 def opens_with_yes(reply: str) -> bool:
     """Say whether a reply begins with a word that goes along ("Sure", "Here is")."""
-    opening = reply[:OPENING_CHARS]
+    opening = _plain(reply[:OPENING_CHARS])
     return PHRASES[_YES].search(opening) is not None and not _NOT.match(opening)
 
 
@@ -132,5 +132,5 @@ def assents(reply: str) -> bool:
 
     Unlike `opens_with_yes`: "To solve this", "Here is" or "First" begin an answer.
     """
-    opening = reply[:OPENING_CHARS]
+    opening = _plain(reply[:OPENING_CHARS])
     return _ASSENT.match(opening) is not None and not _NOT.match(opening)

@@ -17,6 +17,8 @@ from detectors.training.phrases import (
 from detectors.training.rows import COMPOSED, COMPOSED_BENIGN, HarmRow
 from detectors.training.sources import Row, distinct, read_source, sample
 
+ORDINARY: Final = 2600
+"""Ordinary rows whose requests are answered anew."""
 CONTRAST_PROMPTS: Final = Path(__file__).with_name("contrast_prompts.json")
 """A sentence with a slot -> what fills it; none asks for harm."""
 
@@ -89,7 +91,7 @@ def compose_benign(rows: Sequence[HarmRow], data: Path, seed: str) -> list[HarmR
         HarmRow("contrast", prompt, "", False, "benign", False)
         for prompt in contrast_prompts()
     ]
-    pool = [*draw.sample(benign, 2600), *twins, *scary]
+    pool = [*draw.sample(benign, min(ORDINARY, len(benign))), *twins, *scary]
     pool += _real_users(data, seed)
     found = []
     for row in pool:
