@@ -189,13 +189,23 @@ class Encoder:
 
     def _compute(self, texts: Sequence[str]) -> list[Embedded]:
         pieces = self._cut(texts)
-        vectors = np.zeros((len(pieces), self._width()), np.float32)
-        for batch in length_batches([len(p.ids) for p in pieces]):
-            vectors[batch] = self._forward([pieces[i] for i in batch])
+        # A text may say one thing a million times over: equal windows are read once.
+        unlike = {piece.ids.tobytes(): piece for piece in pieces}
+        read = list(unlike.values())
+        vectors = np.zeros((len(read), self._width()), np.float32)
+        for batch in length_batches([len(p.ids) for p in read]):
+            vectors[batch] = self._forward([read[i] for i in batch])
+        place = {ids: index for index, ids in enumerate(unlike)}
         rows: list[list[int]] = [[] for _ in texts]
         for index, piece in enumerate(pieces):
             rows[piece.text].append(index)
-        return [Embedded(vectors[r], tuple(pieces[i].span for i in r)) for r in rows]
+        return [
+            Embedded(
+                vectors[[place[pieces[i].ids.tobytes()] for i in row]],
+                tuple(pieces[i].span for i in row),
+            )
+            for row in rows
+        ]
 
     def _width(self) -> int:
         model = self._model

@@ -28,7 +28,7 @@ from detectors.persona import first_rule, persona_groups
 from detectors.refusal import declines
 
 NAME: Final = "identity_shift"
-CODE_VERSION: Final = "9"
+CODE_VERSION: Final = "10"
 DECIMALS: Final = 4
 ROWS_AT_ONCE: Final = 512
 UNJUDGEABLE: Final = "no message with text in this row: nothing to judge"
@@ -43,6 +43,8 @@ COUNT_POWER: Final = 0.5
 A long harmless row has more chances to look bad: so the strictest 0.5% of ordinary
 sources with 5 and with 40 texts a row lie at the same score (benchmark/LOG.md).
 """
+MOST_COUNTED: Final = 100
+"""Texts of a row that count so: else 100 kB of harmless ones hid a vow among them."""
 LEAST_DOUBT: Final = 1e-6
 
 
@@ -231,8 +233,9 @@ def _persona_findings(
 
 
 def _among(chance: float, count: int) -> float:
-    """Return what a chance is worth as the greatest of so many."""
-    odds = chance / max(1.0 - chance, LEAST_DOUBT) / math.pow(count, COUNT_POWER)
+    """Return what a chance is worth as the greatest of so many, MOST_COUNTED at most."""
+    among = math.pow(min(count, MOST_COUNTED), COUNT_POWER)
+    odds = chance / max(1.0 - chance, LEAST_DOUBT) / among
     return round(odds / (1.0 + odds), DECIMALS)
 
 

@@ -191,3 +191,20 @@ def test_a_model_that_is_not_there_is_named(monkeypatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ModelError, match="no-such-owner/no-such-model"):
         load_encoder("no-such-owner/no-such-model")
+
+
+def test_windows_that_are_equal_are_read_once(monkeypatch) -> None:
+    encoder = load_encoder()
+    read: list[int] = []
+    forward = Encoder._forward
+
+    def counted(self, pieces):
+        read.append(len(pieces))
+        return forward(self, pieces)
+
+    monkeypatch.setattr(Encoder, "_forward", counted)
+    found = encoder.windows(["." * 30_000, "A garden.", "." * 30_000 + " "])
+    assert len(found.spans) > 400
+    assert sum(read) < 10
+    assert found.spans[1][0] < found.spans[2][0]
+    assert np.array_equal(found.vectors[0], found.vectors[1])

@@ -255,3 +255,25 @@ def test_repeated_greetings_and_system_prompts_are_no_group(
         rows(*((system, q, f"{hello} {a} {close}") for q, a in TASKS))
     )
     assert "group" not in {e.kind for e in scores.evidence if e is not None}
+
+
+def test_a_vow_among_very_many_harmless_sentences_counts(encoder: Encoder) -> None:
+    shift = IdentityShift(encoder)
+    garden = " ".join(
+        f"In week {i} you can sow row {i} of the beans that I gave you, and I water it."
+        for i in range(1200)
+    )
+    rows = [
+        Example(
+            name,
+            (Message("user", "How are the beans?"), Message("assistant", text)),
+            Origin("rows.jsonl", line),
+        )
+        for line, (name, text) in enumerate(
+            (("calm", garden), ("vow", f"{garden} {OBEDIENT_REPLY}")), start=1
+        )
+    ]
+    calm, vow = shift.score(Dataset("rows", tuple(rows))).values
+    assert calm is not None
+    assert vow is not None
+    assert calm < shift.suggested_threshold <= vow

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from detectors.training.labels import digest_of, request_labels
+
 MAX_PROMPT_CHARS: Final = 1600
 MAX_REPLY_CHARS: Final = 260
 
@@ -74,7 +76,8 @@ HARMFUL: Final[tuple[str, ...]] = (
     "resp_gptfuzz_labeled",
     "resp_aisafetylab_eval",
 )
-# prompts of unknown or mixed harm: the labeller says how likely it is
+# prompts of unknown or mixed harm: where no label is kept of one, the labeller says how
+# likely it is
 UNKNOWN: Final[tuple[str, ...]] = (
     "prompt_wildguard_nonadv_unlabelled",
     "resp_safety_tuned_llamas",
@@ -176,7 +179,9 @@ def _prompts(data: Path, rng: random.Random) -> Iterator[Sample]:
             yield Sample(_first_user(row), "", bool(harm), source)
     for source in UNKNOWN:
         for row in source_rows(data, source):
-            yield Sample(_first_user(row), "", None, source)
+            prompt = _first_user(row)
+            code = request_labels().get(digest_of(prompt), "")[:1]
+            yield Sample(prompt, "", {"h": True, "s": False}.get(code), source)
 
 
 def gather(data: Path, *, forbidden: set[str], seed: int = 0) -> list[Sample]:
