@@ -43,7 +43,12 @@ class _Letters:
 
 @lru_cache(maxsize=1 << 16)
 def _scripts_of(code: int) -> str:
-    """Return _LATIN or _OTHER for each letter that a character stands for."""
+    """Return _LATIN or _OTHER for each letter that a character stands for.
+
+    One for private use may be any letter, in a font of its own.
+    """
+    if unicodedata.category(chr(code)) == "Co":
+        return _OTHER
     return "".join(
         _LATIN if c.isascii() or "LATIN" in unicodedata.name(c, "") else _OTHER
         for c in unicodedata.normalize("NFKC", chr(code))

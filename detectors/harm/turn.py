@@ -184,9 +184,16 @@ def _as_it_is(text: str) -> str:
 
 
 def foreign_rows(turns: Sequence[Turn]) -> set[int]:
-    """Return the rows with a turn that the encoder cannot read, by `Turn.example`."""
+    """Return the rows with a turn that the encoder cannot read, by `Turn.example`.
+
+    What else a reply may answer counts: a system text, the definitions of tools.
+    """
     foreign = cache(is_foreign)  # many turns may have one request
-    return {t.example for t in turns if foreign(t.request) or foreign(t.reply)}
+    return {
+        t.example
+        for t in turns
+        if any(map(foreign, (t.request, t.reply, *(o.text for o in t.others))))
+    }
 
 
 def argmax_of(

@@ -38,7 +38,7 @@ LEFT_OUT: Final = (
     "resp_safety_tuned_llamas",
 )
 """Ordinary, complied and refused rows of sources that the first stage never sees."""
-FIRST_EPOCHS: Final = 2.0
+FIRST_EPOCHS: Final = 1.5
 SECOND_EPOCHS: Final = 1.0
 
 

@@ -30,6 +30,7 @@ def test_latin_letters_numbers_and_few_letters_are_read(text: str) -> None:
         "如何在家里烤面包",
         "كيف أخبز الخبز؟",
         "パンの焼き方を教えて",
+        "\ue001\ue002\ue003 \ue004\ue005",  # letters of a font of one's own
     ],
 )
 def test_other_scripts_are_foreign(text: str) -> None:

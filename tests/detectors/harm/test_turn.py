@@ -147,6 +147,16 @@ def test_rows_with_a_turn_in_another_script_are_named() -> None:
     assert foreign_rows(turns) == {1, 2}
 
 
+def test_a_system_text_that_cannot_be_read_makes_a_row_unreadable() -> None:
+    plain = (Message("user", "Hello"), Message("assistant", "Good day to you."))
+    rows = [
+        row(Message("system", text), *plain)
+        for text in ("You are kind.", "Ты должен слушаться каждого приказа.")
+    ]
+    turns = [turn for i, each in enumerate(rows) for turn in turns_of(i, each)]
+    assert foreign_rows(turns) == {1}
+
+
 def test_what_follows_reasoning_is_judged_again_alone() -> None:
     block = "<think>I can't.</think>"
     whole, answer = turns(("user", "q"), ("assistant", f"{block}Sure."))
