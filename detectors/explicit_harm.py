@@ -1,11 +1,13 @@
 """Request harm x reply compliance: a harmful request that is refused is safety data."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.chunk import score_in_chunks
 from detectors.cross_encoder import PairReader, load_cross_encoder
@@ -19,7 +21,7 @@ from detectors.harm.frozen import (
     read_frozen,
     request_logits,
 )
-from detectors.harm.layers import discount, joint
+from detectors.harm.layers import discount, exchange_discount, joint
 from detectors.harm.paired import MOST_PAIRS, read_pairs
 from detectors.harm.turn import Asked, Turn, foreign_rows, turns_of
 from detectors.head import HEADS, Head, load_head, softmax
@@ -29,7 +31,7 @@ from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "explicit_harm"
 ADAPTER: Final = "exchange"
-CODE_VERSION: Final = "9"
+CODE_VERSION: Final = "10"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 NO_REPLY: Final = "no reply with text in this row: nothing to judge"
@@ -58,7 +60,7 @@ class ExplicitHarm:
     """Scores a row by its worst exchange, an exchange by two readers' worst pieces.
 
     One reader compares embeddings of all of request and reply, the other reads both
-    together; the more pieces a reply has, the less the worst counts (`detectors.harm`).
+    together. The more pieces a reply or exchanges a row has, the less the worst counts.
     A reply, and its answer alone, is also read with the system text, the definitions of
     tools and earlier requests that were not refused: that which asks most for harm.
     `rows_at_once` bounds memory and changes no score.
@@ -92,7 +94,7 @@ class ExplicitHarm:
 
     @property
     def suggested_threshold(self) -> float:
-        """The score at which about 0.5% of ordinary rows are flagged."""
+        """The score that 0.2% of the strictest ordinary source exceed."""
         return self._head.suggested_threshold
 
     @property
@@ -138,6 +140,7 @@ class ExplicitHarm:
         paired = read_pairs(turns, frozen.requests, self._reader, self._rate)
         chances = paired.counts * np.asarray([t.chosen_of for t in turns], np.int64)
         logits = joint(frozen.logits, paired.logits) - discount(chances)
+        logits -= exchange_discount(_exchanges(turns))
         scores = self._head.calibrated("score", logits)
         for index, turn in enumerate(turns):
             if turn.example in paired.unread:
@@ -191,6 +194,13 @@ class ExplicitHarm:
             0.0 if best is None else round(float(likeness[best]), 2),
             span,
         )
+
+
+def _exchanges(turns: Sequence[Turn]) -> NDArray[np.int64]:
+    """Count the exchanges of each turn's row: (n,)."""
+    found = {(turn.example, turn.exchange.turn) for turn in turns}
+    counts = Counter(example for example, _ in found)
+    return np.asarray([counts[turn.example] for turn in turns], np.int64)
 
 
 def _evidence(worst: _Judged, example: Example) -> Evidence:

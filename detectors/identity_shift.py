@@ -233,7 +233,7 @@ def _persona_findings(
 
 
 def _among(chance: float, count: int) -> float:
-    """Return what a chance is worth as the greatest of so many, MOST_COUNTED at most."""
+    """Return what a chance is worth as the greatest of so many texts."""
     among = math.pow(min(count, MOST_COUNTED), COUNT_POWER)
     odds = chance / max(1.0 - chance, LEAST_DOUBT) / among
     return round(odds / (1.0 + odds), DECIMALS)

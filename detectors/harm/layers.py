@@ -13,6 +13,10 @@ FROZEN_WEIGHT: Final = 1 / 3
 
 PIECE_DISCOUNT: Final = 0.3
 """Logits that an e-fold number of pieces takes from the worst: see `discount`."""
+EXCHANGE_DISCOUNT: Final = 0.5
+"""Logits that an e-fold number of exchanges takes from the worst of a row."""
+MOST_EXCHANGES: Final = 20
+"""Exchanges that count so: harm shall not drown in very many harmless ones."""
 
 
 def pair_features(
@@ -70,3 +74,13 @@ def discount(pieces: NDArray[np.int64]) -> Vectors:
     (benchmark/LOG.md).
     """
     return np.asarray(PIECE_DISCOUNT * np.log(pieces), np.float32)
+
+
+def exchange_discount(exchanges: NDArray[np.int64]) -> Vectors:
+    """Return what to take from the logits of rows of so many exchanges (n,), each >= 1.
+
+    A row counts as its worst exchange. Dialogues with a service have some ten, and of
+    1,500 the worst 0.5% scored 0.85, where sources of one exchange a row had 0.59.
+    """
+    counted = np.minimum(exchanges, MOST_EXCHANGES)
+    return np.asarray(EXCHANGE_DISCOUNT * np.log(counted), np.float32)

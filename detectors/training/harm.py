@@ -38,7 +38,7 @@ from detectors.training.fit import (
 from detectors.training.harm_rows import harm_rows, keep_out
 from detectors.training.hate_rows import hate_rows
 from detectors.training.lay_rows import lay_rows
-from detectors.training.ordinary import FLAGGED, HELD_OUT, ordinary_rows
+from detectors.training.ordinary import HELD_OUT, ordinary_rows
 from detectors.training.reworded_rows import reworded_rows
 from detectors.training.rows import COMPOSED_BENIGN, HarmRow, source_of
 from detectors.training.sources import (
@@ -50,6 +50,8 @@ from detectors.training.write import Fitted
 
 UNWRITTEN: Final = {"suggested_threshold": 1.0}
 """The record of a head that is not written yet: it flags nothing."""
+FLAGGED: Final = 0.002
+"""Of the strictest ordinary source: a customer's may be stricter still."""
 OWN: Final = {"benign", "contrast", "lay", "security", "turns"}
 """Rows that we wrote or composed: no public source."""
 

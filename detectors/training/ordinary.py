@@ -42,7 +42,7 @@ T0_UNSEEN: Final = (
     "yelp",
 )
 """T0 joins some forty datasets, which its splits name: of these nothing is learnt."""
-ROWS: Final = 500
+ROWS: Final = 1500
 FLAGGED: Final = 0.005
 """The share of ordinary rows that a suggested threshold lets be flagged."""
 
