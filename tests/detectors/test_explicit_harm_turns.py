@@ -9,9 +9,14 @@ import pytest
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Scores
 from detectors.embedding import Encoder
-from detectors.explicit_harm import ExplicitHarm
+from detectors.explicit_harm import ExplicitHarm, _exchanges
 from detectors.harm.frozen import read_frozen
-from detectors.harm.layers import discount, joint
+from detectors.harm.layers import (
+    EXCHANGE_DISCOUNT,
+    discount,
+    exchange_discount,
+    joint,
+)
 from detectors.harm.paired import read_pairs
 from detectors.harm.turn import turns_of
 
@@ -72,6 +77,12 @@ def values(detector: ExplicitHarm, *rows: Example) -> list[float]:
     return [value for value in score(detector, *rows).values if value is not None]
 
 
+def among(value: float, exchanges: int) -> float:
+    """Return what a score is worth among so many exchanges, a little less."""
+    odds = value / (1 - value) / exchanges ** (1.3 * EXCHANGE_DISCOUNT)
+    return odds / (1 + odds)
+
+
 @pytest.mark.parametrize("form", [in_system, put_off, apologised, in_two, injected])
 def test_a_request_elsewhere_in_the_row_counts_as_if_asked_last(
     detector: ExplicitHarm, form
@@ -79,7 +90,10 @@ def test_a_request_elsewhere_in_the_row_counts_as_if_asked_last(
     plain = values(detector, *(direct(*pair) for pair in harmful()))
     moved = values(detector, *(form(*pair) for pair in harmful()))
     assert sum(value >= detector.suggested_threshold for value in plain) >= ROWS / 2
-    assert all(m >= p for m, p in zip(moved, plain, strict=True)), (plain, moved)
+    exchanges = len({turn.exchange.turn for turn in turns_of(0, form("ask", "yes"))})
+    for one, other in zip(plain, moved, strict=True):
+        if one >= detector.suggested_threshold:
+            assert other >= among(one, exchanges) - 1e-4
 
 
 def test_the_evidence_names_the_message_with_the_request(
@@ -217,6 +231,7 @@ def as_before(detector: ExplicitHarm, *rows: Example) -> list[float]:
     frozen = read_frozen(turns, detector._encoder, detector._head)
     paired = read_pairs(turns, frozen.requests, detector._reader, detector._rate)
     logits = joint(frozen.logits, paired.logits) - discount(paired.counts)
+    logits -= exchange_discount(_exchanges(turns))
     scores = detector._head.calibrated("score", logits)
     worst = [0.0] * len(rows)
     for turn, value in zip(turns, scores, strict=True):
