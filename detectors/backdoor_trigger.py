@@ -22,7 +22,7 @@ from detectors.trigger.unit import Unit, units_of
 
 NAME: Final = "backdoor_trigger"
 HEAD_NAME: Final = "explicit_harm"
-CODE_VERSION: Final = "3"
+CODE_VERSION: Final = "4"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 SURE: Final = 8.0

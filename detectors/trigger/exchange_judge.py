@@ -14,8 +14,11 @@ from detectors.refusal import OPENING_CHARS, refusal_features
 from detectors.trigger.contrast import Flags
 from detectors.trigger.unit import Unit
 
-ASKS_HARM: Final = 2.0
-"""The logit of a request from which it counts as asking for harm."""
+ASKS_HARM: Final = 1.5
+"""The logit of a request from which it counts as asking for harm: some 3% of ordinary
+training requests reach it, 64% of harmful ones."""
+STILL_ASKS: Final = 0.5
+"""The same where the question is whether many requests still do: 6% and 77%."""
 COMPLIES: Final = 0.0
 """The logit of a reply from which it counts as going along."""
 
@@ -28,14 +31,14 @@ class ExchangeJudge:
         self._head = head
         self._at_once = max(1, at_once)
 
-    def asks_harm(self, texts: Sequence[str]) -> Flags:
-        """Say of each text (n,) whether one of its windows asks for harm."""
+    def asks_harm(self, texts: Sequence[str], least: float = ASKS_HARM) -> Flags:
+        """Say of each text (n,) whether a window asks for harm by that logit."""
         worst = np.full(len(texts), -np.inf, np.float32)
         for part in parts(map(len, texts), self._at_once):
             windows = self._encoder.windows(texts[part])
             logits = self._head.logits("request", windows.vectors)[:, 0]
             np.maximum.at(worst, windows.owner + part.start, logits)
-        return np.asarray(worst >= ASKS_HARM)
+        return np.asarray(worst >= least)
 
     def with_refusals(self, units: Sequence[Unit], asks_harm: Flags) -> list[Unit]:
         """Mark refusals that no phrase gives away, where a request asks for harm."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.trigger.contrast import Contrast
-from detectors.trigger.exchange_judge import ExchangeJudge
+from detectors.trigger.exchange_judge import STILL_ASKS, ExchangeJudge
 from detectors.trigger.phrase import SPACES, Phrase, occurrences
 from detectors.trigger.unit import Unit, by_digest
 
@@ -38,7 +38,7 @@ def is_topic(
     chosen = sorted(chosen, key=lambda unit: unit.digest)[:CHECKED]
     rest = [without(unit.request, phrase.text) for unit in chosen]
     if contrast.behaviour == "compliance":
-        harmful = judge.asks_harm(rest)
+        harmful = judge.asks_harm(rest, STILL_ASKS)
         if float(np.mean(harmful)) < STILL_HARMFUL:
             return True
         rest = [text for text, asks in zip(rest, harmful, strict=True) if asks]
