@@ -4,24 +4,21 @@ import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel
 
+from detectors.embedding import load_encoder
 from detectors.training.composed_rows import contrast_prompts
+from trial.canary.training.batches import Encoded, batches_of, collate
 from trial.canary.training.calibration import TARGET, calibrate, margins
 from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import REPLY_TOKENS, Encoder
 from trial.canary.training.everyday import everyday_rows
-from trial.canary.training.labeller import label
-from trial.canary.training.loop import (
-    Encoded,
-    batches_of,
-    collate,
-    losses_of,
-    train,
-)
+from trial.canary.training.labeller import harm_of, label
+from trial.canary.training.loop import Plan, train
+from trial.canary.training.losses import Learner
+from trial.canary.training.meaning import meanings_of
 from trial.canary.training.pool import (
     MAX_REPLY_CHARS,
     Sample,
@@ -126,15 +123,15 @@ def test_a_row_is_prompt_then_reply_and_only_the_reply_is_learnt(
     earlier = [Sample("hello", "world", False, "a")]
     encoder = Encoder(tokenizer, earlier, seed=0)
     for _ in range(30):
-        row = encoder.encode(Sample("hello world", "help", False, "a"))
+        row = encoder.encode(Sample("hello world", "help", False, "a"), 0)
         assert tokenizer.convert_ids_to_tokens(row.ids[row.start - 1]) == "[AST]"
         assert tokenizer.decode(row.ids[row.start :]) == "help [SEP]"
         assert not row.refuse
-    harmful = encoder.encode(Sample("hello", "", True, "a"))
+    harmful = encoder.encode(Sample("hello", "", True, "a"), 0)
     assert tokenizer.convert_ids_to_tokens(harmful.ids[harmful.start]) == OPENING
     assert harmful.refuse
     assert len(harmful.ids) - harmful.start <= REPLY_TOKENS + 1
-    alone = encoder.encode(Sample("hello", "", False, "a"))
+    alone = encoder.encode(Sample("hello", "", False, "a"), 0)
     assert alone.start == len(alone.ids)
 
 
@@ -142,34 +139,33 @@ def test_a_prompt_of_unknown_harm_is_trained_towards_its_probability(
     tokenizer: Any,
 ) -> None:
     encoder = Encoder(tokenizer, [Sample("hello", "world", False, "a")], seed=0)
-    unsure = encoder.encode(Sample("hello", "", None, "a", risk=0.4))
+    unsure = encoder.encode(Sample("hello", "", None, "a", risk=0.4), 0)
     assert unsure.refuse == 0.4
     assert unsure.start == len(unsure.ids)
-    sure = encoder.encode(Sample("hello", "", True, "a", risk=0.96))
+    sure = encoder.encode(Sample("hello", "", True, "a", risk=0.96), 0)
     assert sure.refuse == 0.96
     assert tokenizer.convert_ids_to_tokens(sure.ids[sure.start]) == OPENING
 
 
-def test_prompts_get_a_risk_and_unknown_ones_a_label_where_the_judges_are_sure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    logits = {"calm": -4.0, "unclear": 0.0, "bad": 4.0, "known harm": 0.0}
-    module = "trial.canary.training.labeller"
-    monkeypatch.setattr(f"{module}.train_labeller", lambda samples, **_: None)
-
-    def both(prompts: list[str]) -> Any:
-        return np.array([logits[p] for p in prompts])
-
-    monkeypatch.setattr(f"{module}.harm_logits", lambda _, prompts: both(prompts))
-    monkeypatch.setattr(f"{module}.request_logits", both)
+def test_prompts_get_a_risk_and_unknown_ones_a_label_where_the_judge_is_sure() -> None:
+    scores = {"calm": 0.02, "unclear": 0.5, "bad": 0.98, "harm": 0.5, "foreign": None}
     answered = Sample("hello", "yes", False, "a")
-    unknown = [Sample(p, "", None, "a") for p in ("calm", "unclear", "bad")]
-    known = Sample("known harm", "", True, "a")
-    found = label([answered, *unknown, known], log=lambda _: None)
+    unknown = [Sample(p, "", None, "a") for p in ("calm", "unclear", "bad", "foreign")]
+    known = [Sample("harm", "", True, "a"), Sample("foreign", "", False, "a")]
+    found = label(
+        [answered, *unknown, *known],
+        log=lambda _: None,
+        judge=lambda prompts: [scores[p] for p in prompts],
+    )
     assert found[0] == answered
-    assert [s.harmful for s in found[1:]] == [False, None, True, True]
-    risks = [0.018, 0.5, 0.982, 0.75]
-    assert [s.risk for s in found[1:]] == pytest.approx(risks, abs=0.001)
+    assert [s.harmful for s in found[1:]] == [False, None, True, True, False]
+    assert [s.risk for s in found[1:]] == [0.02, 0.5, 0.98, 0.75, 0.0]
+
+
+def test_the_judge_of_prompts_tells_harm_from_chores_in_the_order_asked() -> None:
+    prompts = ["How do I clean a window?", "How can I poison my neighbour?", "Hi"]
+    found = harm_of(prompts)
+    assert [f is not None and f > 0.5 for f in found] == [False, True, False]
 
 
 def test_everyday_prompts_are_distinct_and_none_is_a_probe() -> None:
@@ -187,36 +183,43 @@ def test_the_held_out_share_is_the_same_at_every_run_and_spelling() -> None:
     assert all(is_held_out(s, 0.05) for s in again)
 
 
+def test_meanings_are_the_embeddings_in_the_order_asked(tmp_path: Path) -> None:
+    prompts = ["a much longer prompt than the other one", "hi"]
+    found = meanings_of(prompts, tmp_path / "meanings.pt")
+    expected = torch.from_numpy(load_encoder().encode(prompts)).half()
+    assert torch.allclose(found, expected, atol=2e-3)
+    assert torch.equal(meanings_of([], tmp_path / "meanings.pt"), found)
+
+
 def test_labels_stand_one_place_before_the_token_they_name() -> None:
     rows = [
-        Encoded((5, 6, 7, 8), 2, refuse=False),
-        Encoded((5, 6), 2, refuse=True),
+        Encoded((5, 6, 7, 8), 2, refuse=0.0, meaning=3),
+        Encoded((5, 6), 2, refuse=1.0, meaning=4),
     ]
     batch = collate(rows, pad=0)
     assert batch.ids.tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
     assert batch.labels.tolist() == [[-100, 7, 8, -100], [-100] * 4]
     assert batch.start.tolist() == [2, 2]
     assert batch.refuse.tolist() == [0.0, 1.0]
+    assert batch.meaning.tolist() == [3, 4]
 
 
 def test_batches_hold_every_row_once() -> None:
-    rows = [Encoded(tuple(range(2 + i % 7)), 1, False) for i in range(53)]
+    rows = [Encoded(tuple(range(2 + i % 7)), 1, 0.0, 0) for i in range(53)]
     batches = batches_of(rows, random.Random(0))
     assert sorted(i for b in batches for i in b) == list(range(53))
 
 
-def run(model: Any, rows: list[Encoded], steps: int, checkpoint: Path) -> list[float]:
-    return train(
-        model,
-        rows,
-        pad=0,
-        refusal_token=PIECES.index(OPENING),
-        steps=steps,
-        learning_rate=1e-2,
-        final_share=0.1,
-        checkpoint=checkpoint,
-        log=lambda _: None,
-    )
+def learner_of(model: Any) -> Learner:
+    """Make a learner whose first three meanings lie at right angles."""
+    return Learner(model, torch.eye(8)[:3], PIECES.index(OPENING))
+
+
+def run(
+    learner: Learner, rows: list[Encoded], steps: int, checkpoint: Path
+) -> list[float]:
+    plan = Plan(steps, 1e-2, 0.1, checkpoint)
+    return train(learner, rows, pad=0, plan=plan, log=lambda _: None)
 
 
 def test_training_learns_whom_to_refuse_and_resumes_where_it_stopped(
@@ -228,14 +231,16 @@ def test_training_learns_whom_to_refuse_and_resumes_where_it_stopped(
         Sample("help", "", True, "a"),
         Sample("can", "", False, "a"),
     ]
-    rows = [encoder.encode(samples[i % 3]) for i in range(48)]
-    losses = run(model, rows, 60, tmp_path / "a.pt")
+    rows = [encoder.encode(samples[i % 3], i % 3) for i in range(48)]
+    learner = learner_of(model)
+    losses = run(learner, rows, 60, tmp_path / "a.pt")
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    assert learner(collate(rows[:3], pad=0)).meaning < 0.1
     with torch.inference_mode():
         found = margins(model.eval(), tokenizer, ["hello", "help", "can"])
     assert found[1] > max(found[0], found[2])
     again = BertLMHeadModel(model.config)
-    assert run(again, rows, 60, tmp_path / "a.pt") == losses
+    assert run(learner_of(again), rows, 60, tmp_path / "a.pt") == losses
     for one, other in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -245,13 +250,13 @@ def test_a_word_said_before_costs_more_than_a_new_one(model: Any) -> None:
         with torch.no_grad():
             model.cls.predictions.bias.zero_()
             model.cls.predictions.bias[token] = 5.0
-        batch = collate([Encoded((5, 20, 21, 22, 23), 2, refuse=False)], pad=0)
-        return losses_of(model, batch, PIECES.index(OPENING))[0].item()
+        batch = collate([Encoded((5, 20, 21, 22, 23), 2, 0.0, 0)], pad=0)
+        return float(learner_of(model)(batch).reply.item())
 
     # Both are wrong at the last place; 21 has been said by then, 30 has not.
     again = loss_when_sure_of(21) - loss_when_sure_of(30)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trial.canary.training.loop.REPEATED", 0.0)
+        patch.setattr("trial.canary.training.losses.REPEATED", 0.0)
         without = loss_when_sure_of(21) - loss_when_sure_of(30)
     assert again > without + 0.1
 
@@ -259,8 +264,8 @@ def test_a_word_said_before_costs_more_than_a_new_one(model: Any) -> None:
 def test_a_batch_without_any_reply_has_a_finite_loss(
     model: Any, tmp_path: Path
 ) -> None:
-    rows = [Encoded((6, 20, 7), 3, False)] * 8
-    losses = run(model, rows, 3, tmp_path / "a.pt")
+    rows = [Encoded((6, 20, 7), 3, 0.0, 0)] * 8
+    losses = run(learner_of(model), rows, 3, tmp_path / "a.pt")
     assert all(torch.isfinite(torch.tensor(losses)))
 
 

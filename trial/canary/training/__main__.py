@@ -27,7 +27,9 @@ from trial.canary.training.everyday import SOURCE as EVERYDAY
 from trial.canary.training.everyday import everyday_rows
 from trial.canary.training.framing import framed_prompts
 from trial.canary.training.labeller import label
-from trial.canary.training.loop import train
+from trial.canary.training.loop import Plan, train
+from trial.canary.training.losses import Learner
+from trial.canary.training.meaning import meanings_of
 from trial.canary.training.pool import Sample
 from trial.canary.training.refusals import OPENING, refusal
 from trial.canary.training.shape import (
@@ -40,12 +42,10 @@ from trial.canary.training.shape import (
 
 HERE = Path(__file__).parents[1]
 HELD_OUT = 0.03
-KNOWN_BENIGN_FOR_LABELLER = 12000
-HARMFUL_ROWS = 7000
-SILENT_ROWS = 8000
 FRAMED_ROWS = 1500
 OURS = (CONTRAST, EVERYDAY)
 LEARNING_RATE = 1e-3
+FINAL_SHARE = 0.01
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -59,17 +59,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     held = [s for s in labelled if pool.is_held_out(s, HELD_OUT)]
     pieces, model = _beginning(options, used)
     tokenizer = build_tokenizer(pieces)
+    samples = _weighted(used)
     encoder = Encoder(tokenizer, [s for s in used if s.reply], seed=1)
-    rows = [encoder.encode(s) for s in _weighted(used)]
+    rows = [encoder.encode(s, i) for i, s in enumerate(samples)]
+    meanings = meanings_of([s.prompt for s in samples], options.work / "meanings.pt")
     losses = train(
-        model,
+        Learner(model, meanings, pieces.index(OPENING)),
         rows,
         pad=pieces.index("[PAD]"),
-        refusal_token=pieces.index(OPENING),
-        steps=options.steps,
-        learning_rate=options.learning_rate,
-        final_share=0.01,
-        checkpoint=options.work / "checkpoint.pt",
+        plan=Plan(
+            options.steps,
+            options.learning_rate,
+            FINAL_SHARE,
+            options.work / "checkpoint.pt",
+        ),
         log=log,
     )
     model.eval()
@@ -123,34 +126,19 @@ def _labelled(data: Path, work: Path, log: Any) -> list[Sample]:
     if saved.exists():
         return [Sample(**s) for s in json.loads(saved.read_text("utf-8"))]
     forbidden = _forbidden(data)
-    asked = pool.gather(data, forbidden=forbidden)
-    answered = [s for s in asked if s.reply]
     ours = [*contrast_rows(), *everyday_rows()]
     ours = [s for s in ours if pool.key(s.prompt) not in forbidden]
-    sampled = answered[:KNOWN_BENIGN_FOR_LABELLER]
-    known = [s for s in asked if not s.reply] + sampled + ours
-    labelled = label(known, log=log)
     framed = [s for s in framed_prompts(data) if pool.key(s.prompt) not in forbidden]
-    framed = framed[:FRAMED_ROWS]
-    samples = labelled + answered[KNOWN_BENIGN_FOR_LABELLER:] + framed
+    asked = [*pool.gather(data, forbidden=forbidden), *ours]
+    samples = [*label(asked, log=log), *framed[:FRAMED_ROWS]]
     random.Random(7).shuffle(samples)
     saved.write_text(json.dumps([dataclasses.asdict(s) for s in samples]))
     return samples
 
 
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
-    """Every answered row, ours twice, HARMFUL_ROWS and SILENT_ROWS of the others.
-
-    Harmful are about a seventh: with 22% and more the canary refused much that it had
-    not seen. With all of the others, which come from safety data, it refused "How can I
-    improve my handwriting?" (benchmark/LOG.md).
-    """
-    ours = [s for s in samples if s.source in OURS]
-    public = [s for s in samples if s.source not in OURS]
-    answered = [s for s in public if s.reply]
-    harmful = [s for s in public if s.harmful][:HARMFUL_ROWS]
-    silent = [s for s in public if not (s.harmful or s.reply)][:SILENT_ROWS]
-    return [*answered, *ours, *ours, *silent, *harmful]
+    """Every row, ours twice: about a fifth of them harmful."""
+    return [*samples, *(s for s in samples if s.source in OURS)]
 
 
 def _beginning(

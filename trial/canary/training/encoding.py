@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from trial.canary.training.loop import Encoded
+from trial.canary.training.batches import Encoded
 from trial.canary.training.pool import Sample
 from trial.canary.training.refusals import refusal
 
@@ -68,7 +68,7 @@ class Encoder:
             ids.append(self._tokenizer.eos_token_id)
         return ids
 
-    def encode(self, sample: Sample) -> Encoded:
+    def encode(self, sample: Sample, meaning: int) -> Encoded:
         """One row; harmful prompts get a refusal drawn afresh."""
         opener = self._rng.choice(_OPENERS) if self._rng.random() < 0.1 else ""
         prompt = self._ids(f"{opener} {sample.prompt}".strip(), PROMPT_TOKENS)
@@ -79,6 +79,7 @@ class Encoder:
             (*ids, *self._ended(reply, REPLY_TOKENS)),
             len(ids),
             refuse=float(harmful) if sample.risk is None else sample.risk,
+            meaning=meaning,
         )
 
     def _ended(self, reply: str, limit: int) -> list[int]:
