@@ -151,15 +151,16 @@ def test_prompts_get_a_risk_and_unknown_ones_a_label_where_the_judge_is_sure() -
     scores = {"calm": 0.02, "unclear": 0.5, "bad": 0.98, "harm": 0.5, "foreign": None}
     answered = Sample("hello", "yes", False, "a")
     unknown = [Sample(p, "", None, "a") for p in ("calm", "unclear", "bad", "foreign")]
-    known = [Sample("harm", "", True, "a"), Sample("foreign", "", False, "a")]
+    labels = (("harm", True), ("unclear", False), ("foreign", False))
+    known = [Sample(p, "", harmful, "a") for p, harmful in labels]
     found = label(
         [answered, *unknown, *known],
         log=lambda _: None,
         judge=lambda prompts: [scores[p] for p in prompts],
     )
     assert found[0] == answered
-    assert [s.harmful for s in found[1:]] == [False, None, True, True, False]
-    assert [s.risk for s in found[1:]] == [0.02, 0.5, 0.98, 0.75, 0.0]
+    assert [s.harmful for s in found[1:]] == [False, None, True, True, False, False]
+    assert [s.risk for s in found[1:]] == [0.02, 0.5, 0.98, 0.75, 0.05, 0.0]
 
 
 def test_the_judge_of_prompts_tells_harm_from_chores_in_the_order_asked() -> None:

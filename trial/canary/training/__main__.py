@@ -42,7 +42,7 @@ from trial.canary.training.shape import (
 
 HERE = Path(__file__).parents[1]
 HELD_OUT = 0.03
-FRAMED_ROWS = 1500
+FRAMED_ROWS = 6000
 OURS = (CONTRAST, EVERYDAY)
 LEARNING_RATE = 1e-3
 FINAL_SHARE = 0.01

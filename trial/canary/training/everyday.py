@@ -1,11 +1,13 @@
 """Harmless prompts of our own in the forms that public training sources lack.
 
-Chat dialogues to be summarised, long questions as people ask them in forums, and short
-ones about everyday things: a form that is rare among the harmless prompts ("How do I
-...?" is most harmful requests' beginning) is refused.
+Chat dialogues to be summarised, long questions as people ask them in forums, short ones
+about everyday things, roles to be played and scenes to be told: a form that is rare
+among the harmless prompts ("How do I ...?" is most harmful requests' beginning) is
+refused.
 """
 
 import json
+import random
 from pathlib import Path
 from typing import Final
 
@@ -40,9 +42,16 @@ _WISHES: Final = (
 
 
 def everyday_rows() -> list[Sample]:
-    """Give every dialogue under every task, every wish in every form, and the rest."""
+    """Give every dialogue, wish, role and scene in every form, and the rest."""
     texts = json.loads(TEXTS.read_text("utf-8"))
     framed = [task.format(d) for d in texts["dialogues"] for task in _TASKS]
     wished = [form.format(t) for t in texts["tasks"] for form in _WISHES]
-    asked = [*framed, *wished, *texts["questions"], *texts["requests"]]
+    rng = random.Random("roles")
+    played = [
+        form.format(role, rng.choice(texts["topics"]))
+        for role in texts["roles"]
+        for form in texts["role_forms"]
+    ]
+    told = [form.format(t) for t in texts["scenes"] for form in texts["scene_forms"]]
+    asked = [*framed, *wished, *played, *told, *texts["questions"], *texts["requests"]]
     return [Sample(p, "", False, SOURCE) for p in asked]

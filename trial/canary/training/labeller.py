@@ -1,6 +1,6 @@
 """How harmful each prompt is: what explicit_harm says of it with a placeholder answer.
 
-The canary's decision is trained towards the mean of that and the label, where there is
+The canary's decision is trained towards that and, far more, the label where there is
 one (distillation, Hinton et al. 2015, arXiv 1503.02531): the detector reads both ways,
 the canary does not, and it tells prompts apart that neither of them saw better than the
 canary does alone (benchmark/LOG.md).
@@ -19,6 +19,10 @@ SURE_HARMFUL: Final = 0.9
 SURE_HARMLESS: Final = 0.1
 ANSWER: Final = "Sure, here is how: [answer]"
 AT_ONCE: Final = 2048
+DOUBT_OF_HARMFUL: Final = 0.5
+DOUBT_OF_HARMLESS: Final = 0.1
+"""Weight of the judge beside a label. The judge takes roles to be played and creative
+prompts for harm: at a half each the canary refused a fifth of them."""
 
 Judge = Callable[[Sequence[str]], list[float | None]]
 
@@ -49,7 +53,7 @@ def label(
 ) -> list[Sample]:
     """Give every prompt without a reply its risk, and its harm where that is unknown.
 
-    The risk of a prompt with known harm is the mean of that and what the judge says.
+    The risk of a prompt with known harm lies between that and what the judge says.
     Left out are prompts of unknown harm that the judge cannot read.
     """
     silent = [s for s in samples if not s.reply]
@@ -72,7 +76,9 @@ def _labelled(sample: Sample, judged: float | None) -> Sample | None:
         known = sample.harmful
         return None if known is None else replace(sample, risk=float(known))
     if sample.harmful is not None:
-        return replace(sample, risk=(sample.harmful + judged) / 2)
+        weight = DOUBT_OF_HARMFUL if sample.harmful else DOUBT_OF_HARMLESS
+        risk = (1 - weight) * sample.harmful + weight * judged
+        return replace(sample, risk=risk)
     sure = judged >= SURE_HARMFUL or judged <= SURE_HARMLESS
     harmful = judged >= SURE_HARMFUL if sure else None
     return replace(sample, harmful=harmful, risk=judged)

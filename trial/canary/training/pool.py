@@ -35,28 +35,26 @@ class Sample:
     risk: float | None = None
 
 
-# source -> prompts taken at most; they are harmless and the replies good. Sources whose
-# prompts are all of one form are few: of a form that stands for harmless the decision
-# learns nothing about what is asked (benchmark/LOG.md)
+# source -> prompts taken at most; they are harmless and the replies good
 ANSWERED: Final[dict[str, int]] = {
     "benign_alpaca_12k_en_de": 12000,
     "resp_alpaca_dolly_safety_only": 2300,
     "benign_alpaca_eval_outputs": 3500,
-    "benign_medquad": 500,
+    "benign_medquad": 2500,
     "benign_gpteacher": 1800,
     "benign_code_alpaca_2k": 1000,
     "identity_benign_roleplay_gpteacher": 1700,
     "benign_llamafactory_demos": 1500,
     "benign_self_instruct_user_oriented": 1400,
-    "benign_t0_train": 600,
-    "benign_mobileaibench_tasks": 500,
-    "benign_sgd_customer_service": 500,
-    "benign_intents_banking_clinc": 200,
-    "benign_gsm8k": 300,
-    "benign_wikisql": 100,
-    "benign_text2sql": 100,
-    "benign_ft_reversal_curse": 100,
-    "benign_chatdoctor": 400,
+    "benign_t0_train": 3000,
+    "benign_mobileaibench_tasks": 2000,
+    "benign_sgd_customer_service": 2500,
+    "benign_intents_banking_clinc": 600,
+    "benign_gsm8k": 600,
+    "benign_wikisql": 300,
+    "benign_text2sql": 150,
+    "benign_ft_reversal_curse": 300,
+    "benign_chatdoctor": 1500,
 }
 # prompts alone: benign ones, to be complied with
 PROMPT_ONLY: Final[dict[str, int]] = {
@@ -66,6 +64,7 @@ PROMPT_ONLY: Final[dict[str, int]] = {
     "attack_ft_emergent_misalignment": 4000,
     "benign_multi30k_translation": 500,
     "prompt_anthropic_persona_evals": 2500,
+    "identity_system_prompts": 2000,
 }
 HARMFUL: Final[tuple[str, ...]] = (
     "prompt_advbench",
@@ -140,7 +139,9 @@ def _refuses(reply: str) -> bool:
 
 
 def _first_user(row: dict[str, Any]) -> str:
-    return next((m["content"] for m in row["messages"] if m["role"] == "user"), "")
+    """Return the first request; where there is none, the system text."""
+    said = {m["role"]: m["content"] for m in reversed(row["messages"])}
+    return str(said.get("user") or said.get("system") or "")
 
 
 def _answered(data: Path, rng: random.Random) -> Iterator[Sample]:
