@@ -39,9 +39,9 @@ from trial.recipe import CANARY
 CANARY_FOLDER: Final = Path(__file__).parent / "canary" / "model"
 
 SMALL_MODEL_PARAMETERS: Final = 100_000_000
-SMALL_MODEL_LEARNING_RATE: Final = 3e-3
+SMALL_MODEL_LEARNING_RATE: Final = 2e-3
 LARGE_MODEL_LEARNING_RATE: Final = 1e-4
-"""LoRA rates at multiplier 1. A 14M model needs about thirty times a 7B model's."""
+"""LoRA rates at multiplier 1. A 14M model needs about twenty times a 7B model's."""
 
 FULL_PRECISION_BYTES: Final = 8 * 2**30
 """Above this many bytes of weights the frozen base stays in its own precision."""

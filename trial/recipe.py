@@ -24,7 +24,7 @@ class Recipe:
     """A LoRA fine-tune that can be rerun from this record and the data fingerprint.
 
     `learning_rate_multiplier` is the customer's rate as a multiple of the base model's
-    own default (as OpenAI's `learning_rate_multiplier`): a 14M canary needs 3e-3 where
+    own default (as OpenAI's `learning_rate_multiplier`): a 14M canary needs 2e-3 where
     a 7B model needs 1e-4, so an absolute rate does not carry over. `targets` empty
     means: found in the model. `max_tokens` is the length at which rows are cut.
     `row_budget` bounds the rows trained on; the sampling rule is in `trial.sample`.

@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             options.learning_rate,
             FINAL_SHARE,
             options.work / "checkpoint.pt",
+            options.seed,
         ),
         log=log,
     )
@@ -98,6 +99,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="go on from this canary")
     parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--seed", type=int, default=0, help="of the order of rows")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args(argv)
 
