@@ -21,7 +21,7 @@ from trial.stopping import StopRule
 
 TEXT = "how do i bake a cake for ten people"
 QUICK = Recipe(epochs=1, batch_size=4)
-RECIPE = Recipe(epochs=10, batch_size=4, learning_rate_multiplier=10.0)
+RECIPE = Recipe(epochs=10, batch_size=4, learning_rate_multiplier=15.0)
 
 pytestmark = pytest.mark.usefixtures("no_kept_baselines")
 
