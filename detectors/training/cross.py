@@ -25,6 +25,7 @@ from detectors.cross_encoder import (
     pad_pairs,
 )
 from detectors.embedding import bf16_where
+from detectors.training.batching import shuffled_batches
 from detectors.training.rows import HarmRow
 
 RANK: Final = 16
@@ -69,19 +70,10 @@ def exchange_row(row: HarmRow, tokenizer: Any) -> PairRow:
 
 def plan_batches(rows: Sequence[PairRow], rng: random.Random) -> list[list[int]]:
     """Shuffled batches of pairs of similar length, BATCH_TOKENS padded tokens each."""
-    order = list(range(len(rows)))
-    rng.shuffle(order)
-    batches: list[list[int]] = []
-    for at in range(0, len(order), 4096):
-        batch: list[int] = []
-        for i in sorted(order[at : at + 4096], key=lambda i: len(rows[i].ids)):
-            if batch and (len(batch) + 1) * len(rows[i].ids) > BATCH_TOKENS:
-                batches.append(batch)
-                batch = []
-            batch.append(i)
-        batches.append(batch)
-    rng.shuffle(batches)
-    return batches
+    lengths = [len(row.ids) for row in rows]
+    return shuffled_batches(
+        lengths, rng, tokens=BATCH_TOKENS, among=4096, rows=len(rows)
+    )
 
 
 def _no_dropout(model: torch.nn.Module) -> None:

@@ -189,7 +189,9 @@ def test_meanings_are_the_embeddings_in_the_order_asked(tmp_path: Path) -> None:
     found = meanings_of(prompts, tmp_path / "meanings.pt")
     expected = torch.from_numpy(load_encoder().encode(prompts)).half()
     assert torch.allclose(found, expected, atol=2e-3)
-    assert torch.equal(meanings_of([], tmp_path / "meanings.pt"), found)
+    assert torch.equal(meanings_of(prompts, tmp_path / "meanings.pt"), found)
+    with pytest.raises(ValueError, match="2 meanings for 1 prompts"):
+        meanings_of(prompts[:1], tmp_path / "meanings.pt")
 
 
 def test_labels_stand_one_place_before_the_token_they_name() -> None:

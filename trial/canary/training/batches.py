@@ -7,6 +7,8 @@ from typing import Final
 
 import torch
 
+from detectors.training.batching import shuffled_batches
+
 BATCH_TOKENS: Final = 4096
 BATCH_ROWS: Final = 96
 BUCKET_ROWS: Final = 2560
@@ -47,20 +49,10 @@ class Batch:
 
 def batches_of(rows: Sequence[Encoded], rng: random.Random) -> list[list[int]]:
     """Shuffled batches of rows of similar length, of BATCH_TOKENS padded tokens."""
-    order = list(range(len(rows)))
-    rng.shuffle(order)
-    batches: list[list[int]] = []
-    for at in range(0, len(order), BUCKET_ROWS):
-        batch: list[int] = []
-        for i in sorted(order[at : at + BUCKET_ROWS], key=lambda i: len(rows[i].ids)):
-            padded = (len(batch) + 1) * len(rows[i].ids)
-            if batch and (padded > BATCH_TOKENS or len(batch) == BATCH_ROWS):
-                batches.append(batch)
-                batch = []
-            batch.append(i)
-        batches.append(batch)
-    rng.shuffle(batches)
-    return batches
+    lengths = [len(row.ids) for row in rows]
+    return shuffled_batches(
+        lengths, rng, tokens=BATCH_TOKENS, among=BUCKET_ROWS, rows=BATCH_ROWS
+    )
 
 
 def collate(rows: Sequence[Encoded], pad: int) -> Batch:

@@ -16,6 +16,7 @@ def meanings_of(prompts: Sequence[str], saved: Path) -> torch.Tensor:
     """Give unit vectors (n, d), fp16, of the first CHARACTERS of each prompt, in order.
 
     They are read from `saved` where that file exists, and written there where not.
+    Raises ValueError where the file has another number of them.
     """
     if not saved.exists():
         encoder = load_encoder()
@@ -27,4 +28,9 @@ def meanings_of(prompts: Sequence[str], saved: Path) -> torch.Tensor:
             found[chosen] = torch.from_numpy(vectors).to(torch.float16)
         torch.save(found, saved)
     meanings: torch.Tensor = torch.load(saved, weights_only=True)
+    if len(meanings) != len(prompts):
+        raise ValueError(
+            f"{saved} has {len(meanings)} meanings for {len(prompts)} prompts: it is "
+            "of another pool; remove it"
+        )
     return meanings
