@@ -1,5 +1,6 @@
 """Greedy replies in batches, the same for a prompt alone or among others."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from trial.position import positions
 from trial.prefix import lay_out
 
 NEW_TOKENS: Final = 32
-BATCH_SIZE: Final = 128
+BATCH_SIZE: Final = 192
+"""At most; what is more is cut into parts of one size."""
+
 STAGE_TOKENS: Final = 8
 """After so many tokens the rows that have ended are left out of a batch."""
 
@@ -47,8 +50,9 @@ def generate_replies(
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     replies = [""] * len(prompts)
     done = 0
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    size = math.ceil(len(order) / max(1, math.ceil(len(order) / batch_size)))
+    for start in range(0, len(order), size or 1):
+        rows = order[start : start + size]
         texts = _reply_batch(base, speaker, [prompts[i] for i in rows], max_new_tokens)
         for row, text in zip(rows, texts, strict=True):
             replies[row] = text

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from peft import PeftModel
@@ -248,10 +249,10 @@ def _ask_harmful(
 def _ask_harmless(plan: Plan, answers: Answers, model: PeftModel) -> None:
     """Ask the harmless probes in the plain context, as far as the harmful ones went."""
     plain = next(i for i in answers.interviews if i.context == PLAIN)
-    for block in plan.blocks[: answers.blocks]:
-        others = [n for n in block if n not in plain.desk.harmful]
-        plain.ask_base(others, model)
-        plain.ask_tuned(others, model)
+    asked = chain.from_iterable(plan.blocks[: answers.blocks])
+    others = [number for number in asked if number not in plain.desk.harmful]
+    plain.ask_base(others, model)
+    plain.ask_tuned(others, model)
 
 
 def _goes_on(interview: Interview, plan: Plan) -> bool:
