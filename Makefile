@@ -6,10 +6,12 @@ STAMP := $(VENV)/.stamp
 SECURITY := $(VENV)/.security
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
+# What is compiled once need not be again, in any process.
+export PYTHONDONTWRITEBYTECODE =
 
 DATA ?= ../shared/data
 # Test processes beside each other, of one thread each.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 3
 
 .PHONY: demo serve test test-all check check-security heads canary clean
 

@@ -261,7 +261,7 @@ def test_a_vow_among_very_many_harmless_sentences_counts(encoder: Encoder) -> No
     shift = IdentityShift(encoder)
     garden = " ".join(
         f"In week {i} you can sow row {i} of the beans that I gave you, and I water it."
-        for i in range(1200)
+        for i in range(300)
     )
     rows = [
         Example(

@@ -83,8 +83,10 @@ def test_a_row_of_too_many_values_is_refused(
 
 
 @pytest.mark.parametrize("rows", ["[]", "{}", "null", '"a"', "7"])
-def test_rows_are_a_list_of_at_least_one(client: TestClient, rows: str) -> None:
-    answer = client.post(V1, content=f'{{"rows": {rows}}}', headers=JSON)
+def test_rows_are_a_list_of_at_least_one(
+    untouched_client: TestClient, rows: str
+) -> None:
+    answer = untouched_client.post(V1, content=f'{{"rows": {rows}}}', headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["errors"][0]["field"] == "rows"
 
@@ -104,14 +106,17 @@ JSON_ONLY = ("/v1/scan", "/v1/policies", "/v1/policies/dry-run", "/v1/webhooks")
     "kind", ["multipart/x", "multipart/form-data; boundary=b", "text/plain", None]
 )
 def test_a_body_that_is_not_called_json_is_refused_unread(
-    client: TestClient, path: str, kind: str | None, monkeypatch: pytest.MonkeyPatch
+    untouched_client: TestClient,
+    path: str,
+    kind: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def unread(*_: object) -> Any:
         raise AssertionError("the body was read")
 
     monkeypatch.setattr(reading, "_content", unread)
     headers = {} if kind is None else {"content-type": kind}
-    answer = client.post(path, content="{}", headers=headers)
+    answer = untouched_client.post(path, content="{}", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (
         415,
         "unsupported_media_type",
@@ -130,19 +135,21 @@ def test_json_may_be_called_what_is_some_kind_of_it(
 @pytest.mark.parametrize("path", [*JSON_ONLY, V1, "/v1/batches"])
 @pytest.mark.parametrize("kind", [b"multipart/x", b"application/json"])
 def test_no_media_type_takes_more_than_json_may_have(
-    client: TestClient, path: str, kind: bytes
+    untouched_client: TestClient, path: str, kind: bytes
 ) -> None:
     """Of two headers one rule for all takes the first."""
     pairs = [("content-type", kind), ("content-type", b"multipart/form-data")]
-    answer = client.post(path, content=b"[" * (2**20 + 1), headers=pairs)
+    answer = untouched_client.post(path, content=b"[" * (2**20 + 1), headers=pairs)
     expected = 415 if kind == b"multipart/x" else 413
     assert answer.status_code == expected, answer.text
 
 
 def test_a_form_has_its_own_limit_only_where_forms_are_taken(
-    client: TestClient,
+    untouched_client: TestClient,
 ) -> None:
-    limit = BodyLimit(client.app, form_paths=(V1,), upload_bytes=10**9, other_bytes=10)
+    limit = BodyLimit(
+        untouched_client.app, form_paths=(V1,), upload_bytes=10**9, other_bytes=10
+    )
     form = Headers({"content-type": "multipart/form-data; boundary=b"})
     limits = {
         path: limit._limit({"path": f"/root{path}", "root_path": "/root"}, form)

@@ -52,16 +52,18 @@ def test_a_form_that_is_not_right_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("content", ["\x00", "\xff"])
-def test_a_field_that_is_no_text_is_named(client: TestClient, content: str) -> None:
+def test_a_field_that_is_no_text_is_named(
+    untouched_client: TestClient, content: str
+) -> None:
     form = FILE.encode() + part('name="recipe"', content).encode("latin-1")
-    answer = client.post(V1, content=form + b"--b--", headers=HEADERS)
+    answer = untouched_client.post(V1, content=form + b"--b--", headers=HEADERS)
     assert answer.status_code in (400, 422)
     assert answer.json()["code"] in ("invalid_request", "invalid_json")
 
 
-def test_a_form_without_a_boundary_is_refused(client: TestClient) -> None:
+def test_a_form_without_a_boundary_is_refused(untouched_client: TestClient) -> None:
     for kind in ("multipart/form-data", f"multipart/form-data; boundary={'x' * 999}"):
-        answer = client.post(V1, content=b"x", headers={"content-type": kind})
+        answer = untouched_client.post(V1, content=b"x", headers={"content-type": kind})
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_form")
 
 

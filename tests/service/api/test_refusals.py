@@ -13,6 +13,12 @@ from service.settings import Settings
 from tests.service.api.exchange import V1, Write, is_problem, upload
 
 
+@pytest.fixture
+def client(untouched_client: TestClient) -> TestClient:
+    """Nothing that is asked for here is granted."""
+    return untouched_client
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "said"),
     [

@@ -26,34 +26,34 @@ V1 = "/v1/screenings"
 Wait = Callable[..., None]
 
 
-def test_every_answer_names_its_request(client: TestClient) -> None:
+def test_every_answer_names_its_request(untouched_client: TestClient) -> None:
     given = {"X-Request-Id": "order-4711.retry_2"}
     for path in ("/healthz", "/nowhere", f"{V1}/none"):
-        first = client.get(path, headers=given)
+        first = untouched_client.get(path, headers=given)
         assert first.headers["x-request-id"] == given["X-Request-Id"]
         if first.status_code >= 400:
             assert first.json()["request_id"] == given["X-Request-Id"]
-    names = {client.get("/healthz").headers["x-request-id"] for _ in range(3)}
+    names = {untouched_client.get("/healthz").headers["x-request-id"] for _ in range(3)}
     assert len(names) == 3
 
 
 @pytest.mark.parametrize("given", ["short", "x" * 65, "a b c d e f", "aaaaaaaa\u00e9"])
 def test_an_id_that_could_mislead_is_not_repeated(
-    client: TestClient, given: str
+    untouched_client: TestClient, given: str
 ) -> None:
     headers = [(b"x-request-id", given.encode("latin-1"))]
-    said = client.get("/healthz", headers=headers).headers["x-request-id"]
+    said = untouched_client.get("/healthz", headers=headers).headers["x-request-id"]
     assert re.fullmatch("[0-9a-f]{24}", said)
 
 
 def test_an_unforeseen_error_names_its_request_too(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    untouched_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr("service.jobs.backend.Backend.holdings", broken)
-    answer = client.get(V1)
+    answer = untouched_client.get(V1)
     assert answer.status_code == 500
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     assert "secret" not in answer.text
@@ -192,10 +192,10 @@ def test_requests_at_once_under_one_key_count_once(
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256])
 def test_an_unfit_idempotency_key_is_named(
-    client: TestClient, row: Any, key: str
+    untouched_client: TestClient, row: Any, key: str
 ) -> None:
     headers = {"Idempotency-Key": key}
-    answer = client.post(V1, json={"rows": [row()]}, headers=headers)
+    answer = untouched_client.post(V1, json={"rows": [row()]}, headers=headers)
     assert answer.status_code == 422
     assert "Idempotency-Key" in answer.json()["detail"]
 

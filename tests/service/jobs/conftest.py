@@ -30,7 +30,7 @@ from service.storage.tables import AUDIT_EVENTS, DELIVERIES, SCREENINGS
 ZYGOTE: Final = Path(__file__).with_name("zygote.py")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def zygote() -> Iterator[subprocess.Popen[str]]:
     """Start the process that forks all others."""
     pipe = subprocess.PIPE
