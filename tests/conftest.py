@@ -11,6 +11,15 @@ from typing import Any
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait for other processes.
+
+    Where tests run beside each other one process then has them all, and the others the
+    cores: what is left of its share they take over from the end.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "jobs")
+
+
 @dataclass
 class Answer:
     """What the provider answers: JSON, or bytes as they are; `seconds` late."""

@@ -50,6 +50,17 @@ CUT = b"--cut\r\ncontent-disposition: form-data; "
 FORM = {"content-type": "multipart/form-data; boundary=cut"}
 
 
+POSTGRES_FIRST = pytest.mark.parametrize(
+    "database_url",
+    [
+        pytest.param("sqlite", marks=pytest.mark.slow),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ],
+    indirect=True,
+)
+"""The database of a service of several processes; the other is a slow test."""
+
+
 @pytest.fixture
 def options(options: dict[str, Any], moderated: dict[str, Any]) -> dict[str, Any]:
     # Who is killed is seen to be gone; nobody is dead for silence on a busy machine.
@@ -218,6 +229,7 @@ def survive(
     return killer
 
 
+@POSTGRES_FIRST
 def test_screenings_survive_kills(drill: Any, receiver: Any) -> None:
     stages = ["upload", "explicit_harm", "moderate", "tune"]
     kinds = ["explicit", "linked", FILE]
@@ -243,6 +255,7 @@ def test_screenings_survive_fifty_kills_in_every_stage(
     )
 
 
+@POSTGRES_FIRST
 @pytest.mark.parametrize(
     "roles",
     [
