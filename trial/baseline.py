@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 KEPT: Final = 96
-"""Blocks of replies kept, up to five a baseline; one is a few hundred short texts."""
+"""Blocks of replies kept, some six a baseline; one is a few hundred short texts."""
 
 _lock = threading.Lock()
 _replies: OrderedDict[tuple[str, ...], tuple[str, ...]] = OrderedDict()
