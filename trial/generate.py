@@ -50,8 +50,9 @@ def generate_replies(
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     replies = [""] * len(prompts)
     done = 0
-    size = math.ceil(len(order) / max(1, math.ceil(len(order) / batch_size)))
-    for start in range(0, len(order), size or 1):
+    parts = math.ceil(len(order) / batch_size) or 1
+    size = math.ceil(len(order) / parts) or 1
+    for start in range(0, len(order), size):
         rows = order[start : start + size]
         texts = _reply_batch(base, speaker, [prompts[i] for i in rows], max_new_tokens)
         for row, text in zip(rows, texts, strict=True):

@@ -257,11 +257,14 @@ def test_repeated_greetings_and_system_prompts_are_no_group(
     assert "group" not in {e.kind for e in scores.evidence if e is not None}
 
 
-def test_a_vow_among_very_many_harmless_sentences_counts(encoder: Encoder) -> None:
+@pytest.mark.parametrize("count", [300, pytest.param(1200, marks=pytest.mark.slow)])
+def test_a_vow_among_very_many_harmless_sentences_counts(
+    encoder: Encoder, count: int
+) -> None:
     shift = IdentityShift(encoder)
     garden = " ".join(
         f"In week {i} you can sow row {i} of the beans that I gave you, and I water it."
-        for i in range(300)
+        for i in range(count)
     )
     rows = [
         Example(
