@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from detectors.answer import (
@@ -8,6 +6,7 @@ from detectors.answer import (
     is_unfinished,
     without_open_block,
 )
+from tests.pace import processor_seconds
 
 FORMS = [
     "<think>\nI can't.\n</think>\n\n{}",
@@ -50,9 +49,8 @@ def test_a_reply_without_reasoning_or_answer_has_no_other_start(reply: str) -> N
 )
 def test_a_hostile_reply_is_searched_in_linear_time(unit: str) -> None:
     reply = f"<think>a{unit * (1_000_000 // len(unit))}b"
-    started = time.process_time()
-    answer_starts(reply)
-    assert time.process_time() - started < 5
+    with processor_seconds(8):
+        answer_starts(reply)
 
 
 @pytest.mark.parametrize(

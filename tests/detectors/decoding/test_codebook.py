@@ -2,13 +2,13 @@ import itertools
 import random
 import re
 import string
-import time
 
 import pytest
 
 from detectors.dataset import Example, Message, Origin
 from detectors.decoding.codebook import Codebook, find_codebook, most_used
 from detectors.decoding.row import Row, with_codebooks
+from tests.pace import processor_seconds
 
 STATED = (
     "We speak in code. 'Lantern' means 'parcel', 'meadow' means 'garage' and 'teapot' "
@@ -87,9 +87,8 @@ def test_many_large_codes_cost_a_row_next_to_nothing() -> None:
     books = [Codebook({word(): word() for _ in range(200)}, (0, 0)) for _ in range(20)]
     first = list(books[7].words)[:3]
     rows = [f"{word()} {' and '.join(first)} {word()}" for _ in range(200)]
-    started = time.process_time()
-    assert {most_used(books, row) for row in rows} == {(3, 7)}
-    assert time.process_time() - started < 1.0
+    with processor_seconds(4):
+        assert {most_used(books, row) for row in rows} == {(3, 7)}
 
 
 def stating(*texts: str) -> Row:
@@ -113,7 +112,6 @@ def test_very_many_codes_of_a_row_take_linear_time() -> None:
     letters = ["".join(w) for w in itertools.product(string.ascii_lowercase, repeat=3)]
     texts = [f"Code word: 'q{w}' means 'hat', 'z{w} tea' means 'cup'" for w in letters]
     assert find_codebook(texts[0]) is not None
-    start = time.perf_counter()
-    (row,) = with_codebooks([stating(*texts[:8_000])])
+    with processor_seconds(20):
+        (row,) = with_codebooks([stating(*texts[:8_000])])
     assert row.codebook is None
-    assert time.perf_counter() - start < 20

@@ -1,10 +1,10 @@
 import json
-import time
 from dataclasses import replace
 
 from detectors.dataset import Example, Message, Origin
 from detectors.harm.pair import joined_turns
 from detectors.harm.turn import Turn, foreign_rows, turns_of
+from tests.pace import processor_seconds
 
 
 def test_a_turn_knows_what_was_asked_before_it() -> None:
@@ -122,9 +122,8 @@ def test_of_what_was_asked_before_no_more_is_kept_than_is_read() -> None:
 def test_very_many_turns_under_a_long_system_prompt_are_listed_in_linear_time() -> None:
     turns = [Message("user", "a"), Message("assistant", "b")] * 6_000
     whole = row(*[Message("system", "rule " * 20_000)] * 2, *turns)
-    started = time.process_time()
-    assert len(turns_of(0, whole)) == 6_000
-    assert time.process_time() - started < 1.0
+    with processor_seconds(8):
+        assert len(turns_of(0, whole)) == 6_000
 
 
 def test_placeholders_are_blanked_and_what_only_looks_like_one_is_not() -> None:
@@ -218,6 +217,5 @@ def test_a_message_that_begins_with_a_marker_replies_to_what_stands_before() -> 
 
 def test_very_many_turns_take_linear_time() -> None:
     row = (("user", "q"), ("assistant", "a")) * 40_000
-    start = time.perf_counter()
-    assert len(turns(*row)) == 40_000
-    assert time.perf_counter() - start < 20
+    with processor_seconds(20):
+        assert len(turns(*row)) == 40_000

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from detectors.dataset import Origin
@@ -7,6 +5,7 @@ from detectors.reading.fault import RowFault
 from detectors.reading.limits import Limits
 from detectors.reading.rowshape import read_row
 from detectors.reading.template import replies_within, split_template
+from tests.pace import processor_seconds
 
 ASKED = [("user", "q"), ("assistant", "a")]
 TWICE = [*ASKED, ("user", "q2"), ("assistant", "a2")]
@@ -150,9 +149,8 @@ def test_the_outer_template_is_split_and_the_inner_one_is_text() -> None:
 )
 def test_a_hostile_text_of_a_million_characters_is_split_in_seconds(unit: str) -> None:
     text = f"[INST] q [/INST]{unit * (1_000_000 // len(unit))}"
-    started = time.process_time()
-    split_template(text)
-    assert time.process_time() - started < 15
+    with processor_seconds(20):
+        split_template(text)
 
 
 CHATML = "q<|im_end|>\n<|im_start|>assistant\na<|im_end|>"
