@@ -67,17 +67,23 @@ class Slow:
         self.at_once = self.most_at_once = 0
         self._speak = speak
         self._guard = threading.Lock()
+        self._peers: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/hook"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        """Listen no more, and hang up on those who wait."""
         self._listener.close()
+        for peer in self._peers:
+            with suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 peer = self._listener.accept()[0]
+                self._peers.append(peer)
                 threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer: socket.socket) -> None:
@@ -95,21 +101,26 @@ class Slow:
 
 
 @pytest.fixture
-def slow() -> Iterator[Callable[[Speak], Slow]]:
-    """Return a function that starts a receiver."""
-    made: list[Slow] = []
-
-    def start(speak: Speak) -> Slow:
-        made.append(Slow(speak))
-        return made[-1]
-
-    yield start
-    for receiver in made:
-        receiver.close()
+def receivers() -> list[Slow]:
+    """Every receiver of the test."""
+    return []
 
 
 @pytest.fixture
-def deliver(backend: Backend) -> Iterator[Callable[..., Deliverer]]:
+def slow(receivers: list[Slow]) -> Callable[[Speak], Slow]:
+    """Return a function that starts a receiver."""
+
+    def start(speak: Speak) -> Slow:
+        receivers.append(Slow(speak))
+        return receivers[-1]
+
+    return start
+
+
+@pytest.fixture
+def deliver(
+    backend: Backend, receivers: list[Slow]
+) -> Iterator[Callable[..., Deliverer]]:
     """Return a function that makes a deliverer."""
     made: list[Deliverer] = []
 
@@ -123,6 +134,8 @@ def deliver(backend: Backend) -> Iterator[Callable[..., Deliverer]]:
         return made[-1]
 
     yield make
+    for receiver in receivers:
+        receiver.close()
     for each in made:
         each.stop()
 
@@ -156,13 +169,13 @@ def test_another_tenant_is_told_while_a_receiver_says_nothing_much(
     dripping = slow(speak)
     backend.webhooks(one).add(dripping.url)
     backend.webhooks(other).add(receiver.url)
-    deliver(webhook_timeout_seconds=4.0).start()
+    deliver(webhook_timeout_seconds=20.0).start()
     finish(backend, one)
     wait(lambda: len(dripping.messages) == 1)
     began = time.monotonic()
     finish(backend, other)
     wait(lambda: len(receiver.got) == 1)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert dripping.at_once == 1
 
 
@@ -178,7 +191,7 @@ def test_an_attempt_ends_at_its_deadline_whatever_is_said_meanwhile(
     finish(backend, one)
     began = time.monotonic()
     assert deliver(webhook_timeout_seconds=0.5).round() == 1
-    assert 0.5 <= time.monotonic() - began < 2
+    assert 0.5 <= time.monotonic() - began < 10
     found = only(backend, webhook, one)
     assert (found.state, found.attempts) == ("pending", 1)
     assert found.said == "no answer within 0.5 seconds"
@@ -194,7 +207,7 @@ def test_a_name_that_is_looked_up_for_long_is_given_up(
     deliverer._resolve = lambda *_: [str(release.wait(30))]
     began = time.monotonic()
     assert deliverer.round() == 1
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert only(backend, webhook, one).said == "no answer within 0.3 seconds"
     release.set()
 
@@ -210,8 +223,8 @@ def test_the_body_of_an_answer_is_not_waited_for(
     webhook = backend.webhooks(one).add(slow(speak).url)
     finish(backend, one)
     began = time.monotonic()
-    assert deliver(webhook_timeout_seconds=8.0).round() == 1
-    assert time.monotonic() - began < 2
+    assert deliver(webhook_timeout_seconds=20.0).round() == 1
+    assert time.monotonic() - began < 10
     assert only(backend, webhook, one).state == "delivered"
 
 
@@ -260,13 +273,13 @@ def test_many_webhooks_of_a_tenant_leave_places_for_others(
     for _ in range(5):
         backend.webhooks(one).add(dripping.url)
     backend.webhooks(other).add(receiver.url)
-    deliver(webhook_timeout_seconds=4.0, webhook_attempts_at_once=3).start()
+    deliver(webhook_timeout_seconds=20.0, webhook_attempts_at_once=3).start()
     finish(backend, one)
     wait(lambda: dripping.at_once == 2)
     finish(backend, other)
     began = time.monotonic()
     wait(lambda: len(receiver.got) == 1)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert dripping.most_at_once == 2
 
 
@@ -278,11 +291,11 @@ def test_a_stop_does_not_wait_for_one_that_drips(
 ) -> None:
     one, dripping = tenant("one"), slow(drip_head)
     webhook = backend.webhooks(one).add(dripping.url)
-    deliverer = deliver(webhook_timeout_seconds=3.0)
+    deliverer = deliver(webhook_timeout_seconds=20.0)
     deliverer.start()
     finish(backend, one)
     wait(lambda: dripping.at_once == 1)
     began = time.monotonic()
     deliverer.stop(0.2)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     assert only(backend, webhook, one).state == "pending"
