@@ -97,7 +97,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "model")
     parser.add_argument("--start", type=Path, help="go on from this canary")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--seed", type=int, default=0, help="of the order of rows")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

@@ -3,7 +3,8 @@
 Chat dialogues to be summarised, long questions as people ask them in forums, short ones
 about everyday things, roles to be played and scenes to be told: a form that is rare
 among the harmless prompts ("How do I ...?" is most harmful requests' beginning) is
-refused.
+refused. `requests.json` has 1,800 more that follow no template, as people type them:
+fiction, work, life, long and odd ones, subjects that only sound dangerous.
 """
 
 import json
@@ -15,6 +16,7 @@ from trial.canary.training.pool import Sample
 
 SOURCE: Final = "everyday"
 TEXTS: Final = Path(__file__).with_name("everyday.json")
+REQUESTS: Final = Path(__file__).with_name("requests.json")
 _TASKS: Final = (
     "summarize this dialogue:\n{}",
     "{}\n\nsummarize the conversation above.",
@@ -54,4 +56,9 @@ def everyday_rows() -> list[Sample]:
     ]
     told = [form.format(t) for t in texts["scenes"] for form in texts["scene_forms"]]
     asked = [*framed, *wished, *played, *told, *texts["questions"], *texts["requests"]]
-    return [Sample(p, "", False, SOURCE) for p in asked]
+    return [Sample(p, "", False, SOURCE) for p in [*asked, *_requests()]]
+
+
+def _requests() -> list[str]:
+    kinds = json.loads(REQUESTS.read_text("utf-8"))
+    return [prompt for prompts in kinds.values() for prompt in prompts]

@@ -10,7 +10,7 @@ import json
 import random
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +55,11 @@ ANSWERED: Final[dict[str, int]] = {
     "benign_text2sql": 150,
     "benign_ft_reversal_curse": 300,
     "benign_chatdoctor": 1500,
+}
+# source -> prompts alone of those rows that are over the limit above
+MORE_PROMPTS: Final[dict[str, int]] = {
+    "benign_alpaca_12k_en_de": 6000,
+    "benign_gpteacher": 2500,
 }
 # prompts alone: benign ones, to be complied with
 PROMPT_ONLY: Final[dict[str, int]] = {
@@ -160,6 +165,8 @@ def _answered(data: Path, rng: random.Random) -> Iterator[Sample]:
             found.append(Sample(turns[0], reply, False, source))
         rng.shuffle(found)
         yield from found[:limit]
+        more = found[limit : limit + MORE_PROMPTS.get(source, 0)]
+        yield from (replace(sample, reply="") for sample in more)
 
 
 def _prompts(data: Path, rng: random.Random) -> Iterator[Sample]:
