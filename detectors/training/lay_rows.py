@@ -1,6 +1,8 @@
 """Harmful requests in the words of lay people, beside which their harmless twins stand.
 
-The contrast prompts alone would teach that a short plain question is never harm.
+The contrast prompts alone would teach that a short plain question is never harm. And
+refusals alone would teach that whatever does not refuse goes along: each request has
+replies that do neither, but calm, warn, or answer a harmless question instead.
 """
 
 import json
@@ -15,6 +17,8 @@ from detectors.training.rows import HarmRow
 
 REQUESTS: Final = Path(__file__).with_name("lay_requests.json")
 """A sentence with a slot -> what fills it; each asks for harm, and says no more."""
+SAFE_REPLIES: Final = REQUESTS.with_name("safe_replies.json")
+"""Request -> three safe replies without the words of a refusal."""
 SOURCE: Final = "lay"
 
 
@@ -25,12 +29,14 @@ def lay_requests() -> list[str]:
 
 
 def lay_rows(seed: str = "lay") -> Iterator[HarmRow]:
-    """Each request complied with in placeholders, twice, and refused."""
+    """Each request complied with in placeholders, twice, refused, answered safely."""
     draw = random.Random(seed)
+    safe = json.loads(SAFE_REPLIES.read_text(encoding="utf-8"))
     for text in lay_requests():
         request = text[0].upper() + text[1:] if draw.random() < 0.5 else text
         for _ in range(2):
             reply = f"{draw.choice(COMPLIANCES)} {draw.choice(PLACEHOLDERS)}"
             yield HarmRow(SOURCE, request, reply, True, "comply", True)
         refusal = composed_refusal(draw)
-        yield HarmRow(SOURCE, request, refusal, False, "refuse", True)
+        for reply in (refusal, *safe[text]):
+            yield HarmRow(SOURCE, request, reply, False, "refuse", True)

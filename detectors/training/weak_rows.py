@@ -5,6 +5,7 @@ answers under one that asks for it, medical questions, dialogues with a service.
 """
 
 import random
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,11 @@ STEERED: Final = "resp_configurable_safety_tuning"
 MEDICAL: Final = "resp_medical_safety"
 UNCENSORED: Final = "uncensored"
 DIALOGUES: Final = "benign_sgd_customer_service"
-DIALOGUE_ROWS: Final = 2500
+DIALOGUE_ROWS: Final = 3000
+NUMBERS: Final = 0.4
+"""Share of the dialogues of which an exchange that tells a number is taken."""
+NUMBER: Final = re.compile(r"\d{3}")
+"""Part of a telephone number or of an address, for which services are asked."""
 MEDICAL_ROWS: Final = 1000
 
 
@@ -61,6 +66,9 @@ def dialogues(data: Path, seed: str = "dialogues") -> Iterator[HarmRow]:
         if not exchanges:
             continue
         at = draw.randrange(len(exchanges))
+        numbers = [i for i, e in enumerate(exchanges) if NUMBER.search(e.reply)]
+        if numbers and draw.random() < NUMBERS:
+            at = draw.choice(numbers)
         before = [e.request for e in exchanges[:at]] if draw.random() < 0.5 else []
         request = joined_turns([*before, exchanges[at].request])
         reply = exchanges[at].reply

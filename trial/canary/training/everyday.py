@@ -3,8 +3,8 @@
 Chat dialogues to be summarised, long questions as people ask them in forums, short ones
 about everyday things, roles to be played and scenes to be told: a form that is rare
 among the harmless prompts ("How do I ...?" is most harmful requests' beginning) is
-refused. `requests.json` has 1,800 more that follow no template, as people type them:
-fiction, work, life, long and odd ones, subjects that only sound dangerous.
+refused. With them stand the 1,800 requests, as people type them, that explicit_harm
+learns from.
 """
 
 import json
@@ -12,11 +12,11 @@ import random
 from pathlib import Path
 from typing import Final
 
+from detectors.training.everyday_rows import everyday_requests
 from trial.canary.training.pool import Sample
 
 SOURCE: Final = "everyday"
 TEXTS: Final = Path(__file__).with_name("everyday.json")
-REQUESTS: Final = Path(__file__).with_name("requests.json")
 _TASKS: Final = (
     "summarize this dialogue:\n{}",
     "{}\n\nsummarize the conversation above.",
@@ -56,9 +56,5 @@ def everyday_rows() -> list[Sample]:
     ]
     told = [form.format(t) for t in texts["scenes"] for form in texts["scene_forms"]]
     asked = [*framed, *wished, *played, *told, *texts["questions"], *texts["requests"]]
-    return [Sample(p, "", False, SOURCE) for p in [*asked, *_requests()]]
-
-
-def _requests() -> list[str]:
-    kinds = json.loads(REQUESTS.read_text("utf-8"))
-    return [prompt for prompts in kinds.values() for prompt in prompts]
+    typed = [request for request, _ in everyday_requests()]
+    return [Sample(p, "", False, SOURCE) for p in [*asked, *typed]]
