@@ -41,7 +41,7 @@ def test_a_retry_after_beyond_patience_is_not_waited_for(
     provider.script = lambda n, asked: answers.problem(429, Retry_After="3600")
     began = time.monotonic()
     said = make().moderate([SAFE])
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 60
     assert said.reasons == ("the provider answered 429",)
 
 
@@ -154,7 +154,7 @@ def test_nobody_listening_is_a_reason(make: Make, closed_url: str) -> None:
 
 
 def test_a_slow_answer_is_a_timeout(make: Make, provider: Any, answers: Any) -> None:
-    provider.script = lambda n, asked: answers.raw({}, seconds=2.0)
+    provider.script = lambda n, asked: answers.raw({}, seconds=20.0)
     said = make(timeout_seconds=0.1, attempts=1).moderate([SAFE])
     assert said.reasons == ("the provider did not answer in time",)
 
@@ -208,10 +208,10 @@ def test_tries_count_against_the_budget(
 def test_the_time_ends_while_an_answer_is_awaited(
     make: Make, provider: Any, answers: Any
 ) -> None:
-    provider.script = lambda n, asked: answers.raw({}, seconds=2.0)
+    provider.script = lambda n, asked: answers.raw({}, seconds=20.0)
     began = time.monotonic()
     said = make(Budget(seconds=0.3)).moderate(numbered(20))
-    assert time.monotonic() - began < 1.9
+    assert time.monotonic() - began < 10
     assert set(said.reasons) == {"over budget: 0.3 seconds are over"}
 
 
@@ -243,10 +243,10 @@ def test_progress_is_told_and_can_stop_the_work(
 
     def slow_but_the_first(n: int, asked: dict[str, Any]) -> Any:
         body = answers.moderations(asked).body
-        return answers.raw(body, seconds=0.0 if n == before else 1.5)
+        return answers.raw(body, seconds=0.0 if n == before else 20.0)
 
     before, provider.script = len(provider.asked), slow_but_the_first
     began = time.monotonic()
     with pytest.raises(Stopped):
         make(batch_parts=1).moderate(numbered(8), progress=stop)
-    assert time.monotonic() - began < 1.4
+    assert time.monotonic() - began < 10
