@@ -6,16 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    BertConfig,
-    BertLMHeadModel,
-)
+from transformers import BertConfig, BertLMHeadModel
 
 from detectors.embedding import load_encoder
 from detectors.training.composed_rows import contrast_prompts
-from trial.canary.training.average import train_in_turn
 from trial.canary.training.batches import Encoded, batches_of, collate
 from trial.canary.training.calibration import TARGET, calibrate, margins
 from trial.canary.training.contrast import contrast_rows
@@ -35,7 +29,7 @@ from trial.canary.training.pool import (
     short_reply,
 )
 from trial.canary.training.refusals import OPENING, refusal
-from trial.canary.training.shape import ROLES, SPECIAL, build_tokenizer, save
+from trial.canary.training.shape import ROLES, SPECIAL, build_tokenizer, load, save
 from trial.judge.judge import Outcome
 from trial.judge.phrase import PhraseJudge
 from trial.probes import load_probes
@@ -293,32 +287,14 @@ def test_calibration_refuses_the_target_share_of_harmless_prompts(
     assert len(said) == 2
 
 
-def test_what_is_kept_is_the_mean_of_where_the_runs_ended(
-    model: Any, tmp_path: Path
-) -> None:
-    ends = []
-
-    def run(plan: Plan) -> list[float]:
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight += plan.learning_rate
-        ends.append({k: v.clone() for k, v in model.state_dict().items()})
-        return [plan.learning_rate]
-
-    plans = [Plan(1, rate, 0.1, tmp_path / "a.pt") for rate in (1.0, 2.0)]
-    assert train_in_turn(model, plans, run) == [1.0, 2.0]
-    for name, kept in model.state_dict().items():
-        first, second = (end[name].float() for end in ends)
-        assert torch.allclose(kept.float(), (first + second) / 2, atol=1e-6), name
-
-
-def test_a_written_canary_is_one_that_transformers_loads(
+def test_training_can_go_on_from_a_written_canary(
     model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
     save(model, tokenizer, tmp_path)
-    again = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    assert AutoTokenizer.from_pretrained(tmp_path).get_vocab().keys() == set(PIECES)
+    pieces, again = load(tmp_path)
+    assert pieces == PIECES
     ids = torch.tensor([[8, 9, 10, 11]])
     with torch.inference_mode():
         before, after = model(input_ids=ids).logits, again(input_ids=ids).logits
+    assert after.dtype == torch.float32
     assert torch.allclose(before, after, atol=0.02)

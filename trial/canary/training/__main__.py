@@ -1,25 +1,24 @@
 """Train the canary: python -m trial.canary.training --data DIR --work DIR [--out DIR].
 
-Rows that teach what to answer and prompts that teach when to refuse, mixed, in two runs
-of which the mean is kept. Restartable: every step leaves its result in the work folder
-and is skipped where that result is already there.
+One pass over rows that teach what to answer and prompts that teach when to refuse,
+mixed. Restartable: every step leaves its result in the work folder and is skipped where
+that result is already there.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import random
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trial.canary.training import pool
-from trial.canary.training.average import train_in_turn
 from trial.canary.training.calibration import calibrate
 from trial.canary.training.contrast import SOURCE as CONTRAST
 from trial.canary.training.contrast import contrast_rows
@@ -37,6 +36,7 @@ from trial.canary.training.shape import (
     build_model,
     build_tokenizer,
     choose_pieces,
+    load,
     save,
 )
 
@@ -45,7 +45,6 @@ HELD_OUT = 0.03
 FRAMED_ROWS = 6000
 OURS = (CONTRAST, EVERYDAY)
 LEARNING_RATE = 8e-4
-SECOND_RATE = 5e-4
 FINAL_SHARE = 0.01
 
 
@@ -58,20 +57,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     labelled = _labelled(options.data, options.work, log)
     used = [s for s in labelled if not pool.is_held_out(s, HELD_OUT)]
     held = [s for s in labelled if pool.is_held_out(s, HELD_OUT)]
-    pieces = _pieces(options.work, used)
-    model: Any = build_model(pieces)
+    pieces, model = _beginning(options, used)
     tokenizer = build_tokenizer(pieces)
     samples = _weighted(used)
     encoder = Encoder(tokenizer, [s for s in used if s.reply], seed=1)
     rows = [encoder.encode(s, i) for i, s in enumerate(samples)]
     meanings = meanings_of([s.prompt for s in samples], options.work / "meanings.pt")
-
-    def run(plan: Plan) -> list[float]:
-        torch.manual_seed(plan.seed)
-        learner = Learner(model, meanings, pieces.index(OPENING))
-        return train(learner, rows, pad=pieces.index("[PAD]"), plan=plan, log=log)
-
-    losses = train_in_turn(model, _plans(options), run)
+    losses = train(
+        Learner(model, meanings, pieces.index(OPENING)),
+        rows,
+        pad=pieces.index("[PAD]"),
+        plan=Plan(
+            options.steps,
+            options.learning_rate,
+            FINAL_SHARE,
+            options.work / "checkpoint.pt",
+            options.seed,
+        ),
+        log=log,
+    )
     model.eval()
     bias = calibrate(model, tokenizer, held, log=log)
     save(model, tokenizer, options.out)
@@ -92,30 +96,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "model")
+    parser.add_argument("--start", type=Path, help="go on from this canary")
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--more-steps", type=int, default=520, help="of the second run")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--seed", type=int, default=0, help="of the order of rows")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args(argv)
-
-
-def _plans(options: argparse.Namespace) -> tuple[Plan, Plan]:
-    """Return the two runs; the second sees the rows in another order."""
-    first = Plan(
-        options.steps,
-        LEARNING_RATE,
-        FINAL_SHARE,
-        options.work / "checkpoint.pt",
-        options.seed,
-    )
-    second = replace(
-        first,
-        steps=options.more_steps,
-        learning_rate=SECOND_RATE,
-        checkpoint=options.work / "checkpoint-2.pt",
-        seed=options.seed + 31,
-    )
-    return first, second
 
 
 def _logger(path: Path) -> Any:
@@ -148,13 +134,23 @@ def _labelled(data: Path, work: Path, log: Any) -> list[Sample]:
     asked = [*pool.gather(data, forbidden=forbidden), *ours]
     samples = [*label(asked, log=log), *framed[:FRAMED_ROWS]]
     random.Random(7).shuffle(samples)
-    saved.write_text(json.dumps([asdict(s) for s in samples]))
+    saved.write_text(json.dumps([dataclasses.asdict(s) for s in samples]))
     return samples
 
 
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
     """Every row, ours twice: about a fifth of them harmful."""
     return [*samples, *(s for s in samples if s.source in OURS)]
+
+
+def _beginning(
+    options: argparse.Namespace, samples: Sequence[Sample]
+) -> tuple[list[str], Any]:
+    """Return word pieces and model: a canary to go on from, or MiniLM made causal."""
+    if options.start is None:
+        pieces = _pieces(options.work, samples)
+        return pieces, build_model(pieces)
+    return load(options.start)
 
 
 def _pieces(work: Path, samples: Sequence[Sample]) -> list[str]:

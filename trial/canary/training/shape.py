@@ -134,3 +134,11 @@ def save(model: BertLMHeadModel, tokenizer: PreTrainedTokenizerFast, to: Path) -
     copy.generation_config = settings
     copy.save_pretrained(to)
     tokenizer.save_pretrained(to)
+
+
+def load(directory: Path) -> tuple[list[str], BertLMHeadModel]:
+    """Read what `save` has written: the pieces in order and the model in fp32."""
+    vocabulary = AutoTokenizer.from_pretrained(str(directory)).get_vocab()
+    kind: Any = BertLMHeadModel
+    model = kind.from_pretrained(str(directory), dtype=torch.float32)
+    return sorted(vocabulary, key=vocabulary.__getitem__), model
