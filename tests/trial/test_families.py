@@ -187,7 +187,7 @@ def tried(model: BaseModel, recipe: Recipe) -> Trial:
 
 
 def test_a_whole_trial_is_measured(model: BaseModel) -> None:
-    recipe = Recipe(epochs=16, batch_size=8, learning_rate_multiplier=12.0)
+    recipe = Recipe(epochs=28, batch_size=8, learning_rate_multiplier=12.0)
     done = tried(model, recipe)
     assert done.measured, done.reason
     assert done.proof is not None
