@@ -65,10 +65,9 @@ def dialogues(data: Path, seed: str = "dialogues") -> Iterator[HarmRow]:
         exchanges = example.exchanges()
         if not exchanges:
             continue
-        at = draw.randrange(len(exchanges))
         numbers = [i for i, e in enumerate(exchanges) if NUMBER.search(e.reply)]
-        if numbers and draw.random() < NUMBERS:
-            at = draw.choice(numbers)
+        told = numbers if draw.random() < NUMBERS else []
+        at = draw.choice(told or range(len(exchanges)))
         before = [e.request for e in exchanges[:at]] if draw.random() < 0.5 else []
         request = joined_turns([*before, exchanges[at].request])
         reply = exchanges[at].reply

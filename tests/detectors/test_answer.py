@@ -45,12 +45,20 @@ def test_a_reply_without_reasoning_or_answer_has_no_other_start(reply: str) -> N
 
 
 @pytest.mark.parametrize(
-    "unit", ["</think>", "<think>", "<|channel|>final", "\n", "\n "]
+    ("unit", "last"),
+    [
+        ("</think>", "b"),
+        ("<think>", "a"),
+        ("<|channel|>final", "a"),
+        ("\n", "b"),
+        ("\n ", "b"),
+    ],
 )
-def test_a_hostile_reply_is_searched_in_linear_time(unit: str) -> None:
+def test_a_hostile_reply_is_searched_in_linear_time(unit: str, last: str) -> None:
     reply = f"<think>a{unit * (1_000_000 // len(unit))}b"
     with processor_seconds(8):
-        answer_starts(reply)
+        starts = answer_starts(reply)
+    assert reply[starts[-1] :].startswith(last)
 
 
 @pytest.mark.parametrize(

@@ -176,4 +176,6 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", sorted(HOSTILE))
 def test_hostile_text_takes_time_in_proportion(kind: str, language: Language) -> None:
     with processor_seconds(15):
-        search([HOSTILE[kind]], language)
+        (found,) = search([HOSTILE[kind]], language)
+    ends = [0, *(place for each in found for place in each.span), len(HOSTILE[kind])]
+    assert ends == sorted(ends)

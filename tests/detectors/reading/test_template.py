@@ -135,22 +135,24 @@ def test_the_outer_template_is_split_and_the_inner_one_is_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit",
+    ("unit", "messages"),
     [
-        "</s>",
-        "#",
-        "[INST]x[/INST]y",
-        "<|im_start|>",
-        " ",
-        "USER:",
-        "### Human",
-        "<|start|>user",
+        ("</s>", 0),
+        ("#", 2),
+        ("[INST]x[/INST]y", 133_332),
+        ("<|im_start|>", 2),
+        (" ", 0),
+        ("USER:", 2),
+        ("### Human", 2),
+        ("<|start|>user", 2),
     ],
 )
-def test_a_hostile_text_of_a_million_characters_is_split_in_seconds(unit: str) -> None:
+def test_a_hostile_text_of_a_million_characters_is_split_in_seconds(
+    unit: str, messages: int
+) -> None:
     text = f"[INST] q [/INST]{unit * (1_000_000 // len(unit))}"
     with processor_seconds(20):
-        split_template(text)
+        assert len(split_template(text)) == messages
 
 
 CHATML = "q<|im_end|>\n<|im_start|>assistant\na<|im_end|>"

@@ -367,7 +367,8 @@ def check(client: TestClient, made: Malformed, screening: str) -> None:
     assert "bad_lines" in str(report["decision"]["reasons"]), where
 
 
-def end_well(client: TestClient, wait: Wait, seeds: range) -> None:
+def end_well(client: TestClient, wait: Wait, seeds: range) -> int:
+    """Screen malformed datasets, check each, and say how many ended."""
     datasets = [malformed(seed) for seed in seeds]
     files = [("file", (f"{n}.jsonl", each[1])) for n, each in enumerate(datasets)]
     answer = client.post(BATCHES, files=files, data=NO_TRIAL)
@@ -379,13 +380,14 @@ def end_well(client: TestClient, wait: Wait, seeds: range) -> None:
     for made, screening in zip(datasets, batch["screenings"], strict=True):
         check(client, made, screening)
     client.delete(here)
+    return len(batch["screenings"])
 
 
 @pytest.mark.each_database(slow=True)
 def test_malformed_datasets_end_with_a_clear_word(
     client: TestClient, wait: Wait
 ) -> None:
-    end_well(client, wait, range(12))
+    assert end_well(client, wait, range(12)) == 12
 
 
 @pytest.mark.slow
@@ -394,4 +396,4 @@ def test_a_thousand_malformed_datasets_end_with_a_clear_word(
     client: TestClient, wait: Wait
 ) -> None:
     for start in range(0, 1_000, 100):
-        end_well(client, wait, range(start, start + 100))
+        assert end_well(client, wait, range(start, start + 100)) == 100

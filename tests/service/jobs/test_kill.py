@@ -244,6 +244,8 @@ def test_screenings_survive_fifty_kills_in_every_stage(
     began = time.monotonic()
     killer = survive(drill, receiver, 50, list(STAGES), [], first=0)
     again = reruns(drill)
+    assert killer.strikes >= 50
+    assert all(killer.hit[stage] for stage in STAGES)
     log.info(
         "%d moments, %d processes killed, %d screenings, %.0f s; hit: %s; again: %s",
         killer.strikes,
