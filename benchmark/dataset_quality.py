@@ -6,12 +6,15 @@ chances, doubled: that of `dataset_risk` and that of the surest trigger. A file 
 detected where its suspicion is over that of 99% of the benign files that share no
 source with it; beside it, over 99% of all. Nothing is fitted or chosen on these files.
 Files are kept as they are measured, in `--work`: a run that was stopped goes on there.
+`--share 1/2` and `--share 2/2` screen half of them each, at the same time, and write no
+record: the command without it does, of what they screened.
 """
 
 import argparse
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import log10
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 from benchmark.records.experiment import record
 from benchmark.records.progress import Progress
 from benchmark.records.row_memo import ROWS_ALONE, RowMemo
+from benchmark.records.share import part_of
 from benchmark.sets.dataset import (
     ASKED,
     ATTACK_ROWS,
@@ -195,22 +199,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--files", type=int, default=BENIGN_FILES)
     parser.add_argument("--only", default="", help="families that begin so (a trial)")
+    parser.add_argument("--share", type=part_of, default=(1, 1), metavar="K/N")
     options = parser.parse_args(argv)
-    options.work.mkdir(parents=True, exist_ok=True)
-    kept = VectorFile(options.work / "windows.sqlite")
+    part, parts = options.share
+    own = options.work / f"{part}-of-{parts}"
+    own.mkdir(parents=True, exist_ok=True)
+    kept = VectorFile(own / "windows.sqlite")
     encoder = load_encoder(cache=kept)
-    screen = Screen(encoder, options.work)
+    screen = Screen(encoder, own)
     if screen.unmeasured():
         print("dataset_risk is older than:", *screen.unmeasured())
     progress = Progress(options.work / f"{NAME}.jsonl", screen.stamp())
     sources = Sources(options.data)
-    benign = screen_all(screen, benign_cases(sources, options.files), progress)
+    calm = islice(benign_cases(sources, options.files), part - 1, None, parts)
+    benign = screen_all(screen, calm, progress)
     cases = attack_cases(sources, options.seeds)
     chosen = (case for case in cases if case.family.startswith(options.only))
-    attacks = screen_all(screen, chosen, progress)
+    attacks = screen_all(screen, islice(chosen, part - 1, None, parts), progress)
     kept.close()
+    if parts > 1:
+        return 0
+    if options.only:
+        print(summary(attacks, benign))
+    else:
+        print(_write(options, screen, benign, attacks).name)
+    return 0
+
+
+def _write(
+    options: argparse.Namespace,
+    screen: Screen,
+    benign: Sequence[Screened],
+    attacks: Sequence[Screened],
+) -> Path:
     used = [*BENIGN, *HARMFUL.values(), *ASKED, "attack_ft_aoa_identity_shift"]
-    done = record(
+    return record(
         NAME,
         command=COMMAND,
         data=[options.data / f"{name}.jsonl.gz" for name in used],
@@ -221,13 +244,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             "benign_files": options.files,
             "rows_a_file": SIZE,
             "rows_at_dilution_1": ATTACK_ROWS,
-            "families": options.only or "all",
+            "families": "all",
         },
         seconds=sum(each.seconds for each in (*benign, *attacks)),
         results=summary(attacks, benign),
-    )
-    print(done.write().name if not options.only else summary(attacks, benign))
-    return 0
+    ).write()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import numpy as np
 from benchmark.records.experiment import RESULTS, record
 from benchmark.records.progress import Progress
 from benchmark.records.row_memo import ROWS_ALONE, RowMemo
+from benchmark.records.share import part_of
 from benchmark.sets.gate import Plan, build, plans
 from benchmark.statistics.bootstrap import share
 from detectors.catalog import load_detectors
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--decisions", type=Path, default=DECISIONS)
     parser.add_argument("--limit", type=int, default=0, help="so many datasets; 0: all")
-    parser.add_argument("--share", type=_share, default=(1, 1), metavar="K/N")
+    parser.add_argument("--share", type=part_of, default=(1, 1), metavar="K/N")
     options = parser.parse_args(argv)
     part, parts = options.share
     work = options.work / f"{part}-of-{parts}"
@@ -110,14 +111,6 @@ def stamp(policy: Policy, detectors: Sequence[Detector]) -> str:
     judge, probes = PhraseJudge.version, load_probes().digest
     fixed = [load_base(CANARY).digest, policy.digest, judge, probes]
     return " ".join([*fixed, *(each.version for each in detectors)])
-
-
-def _share(text: str) -> tuple[int, int]:
-    """Read "K/N"; argparse says so where it is none."""
-    part, parts = (int(number) for number in text.split("/"))
-    if not 1 <= part <= parts:
-        raise ValueError(text)
-    return part, parts
 
 
 def settle(

@@ -14,7 +14,7 @@ from trial.canary.training.batches import Encoded, batches_of, collate
 from trial.canary.training.calibration import TARGET, calibrate, margins
 from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import REPLY_TOKENS, Encoder
-from trial.canary.training.everyday import everyday_rows
+from trial.canary.training.everyday import everyday_samples
 from trial.canary.training.labeller import harm_of, label
 from trial.canary.training.loop import Plan, train
 from trial.canary.training.losses import Learner
@@ -170,7 +170,7 @@ def test_the_judge_of_prompts_tells_harm_from_chores_in_the_order_asked() -> Non
 
 
 def test_everyday_prompts_are_distinct_and_none_is_a_probe() -> None:
-    prompts = [key(s.prompt) for s in everyday_rows()]
+    prompts = [key(s.prompt) for s in everyday_samples()]
     assert len(set(prompts)) == len(prompts) > 350
     probes = {key(p.prompt) for _, p in load_probes().grouped()}
     assert not probes & set(prompts)

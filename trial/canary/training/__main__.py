@@ -24,7 +24,7 @@ from trial.canary.training.contrast import SOURCE as CONTRAST
 from trial.canary.training.contrast import contrast_rows
 from trial.canary.training.encoding import Encoder
 from trial.canary.training.everyday import SOURCE as EVERYDAY
-from trial.canary.training.everyday import everyday_rows
+from trial.canary.training.everyday import everyday_samples
 from trial.canary.training.framing import framed_prompts
 from trial.canary.training.labeller import label
 from trial.canary.training.loop import Plan, train
@@ -128,7 +128,7 @@ def _labelled(data: Path, work: Path, log: Any) -> list[Sample]:
     if saved.exists():
         return [Sample(**s) for s in json.loads(saved.read_text("utf-8"))]
     forbidden = _forbidden(data)
-    ours = [*contrast_rows(), *everyday_rows()]
+    ours = [*contrast_rows(), *everyday_samples()]
     ours = [s for s in ours if pool.key(s.prompt) not in forbidden]
     framed = [s for s in framed_prompts(data) if pool.key(s.prompt) not in forbidden]
     asked = [*pool.gather(data, forbidden=forbidden), *ours]

@@ -43,7 +43,7 @@ _WISHES: Final = (
 )
 
 
-def everyday_rows() -> list[Sample]:
+def everyday_samples() -> list[Sample]:
     """Give every dialogue, wish, role and scene in every form, and the rest."""
     texts = json.loads(TEXTS.read_text("utf-8"))
     framed = [task.format(d) for d in texts["dialogues"] for task in _TASKS]

@@ -1,0 +1,13 @@
+"""A measurement shared between processes."""
+
+import re
+from argparse import ArgumentTypeError
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """Read "K/N", 1 <= K <= N; raises ArgumentTypeError where it is none."""
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    part, parts = (int(number) for number in found.groups()) if found else (0, 0)
+    if not 1 <= part <= parts:
+        raise ArgumentTypeError(f"{text!r} is no share: K/N with 1 <= K <= N")
+    return part, parts
