@@ -171,7 +171,7 @@ BODIES = (
 characters, and rows of as many values as may be."""
 
 
-@pytest.mark.parametrize("count", [12, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [8, pytest.param(40, marks=pytest.mark.slow)])
 def test_many_bodies_at_once_keep_the_process_under_400_mb(
     serve: Callable[..., Served], capsys: pytest.CaptureFixture[str], count: int
 ) -> None:
