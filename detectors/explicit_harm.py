@@ -31,7 +31,7 @@ from detectors.taxonomy import CATEGORIES, DETECT_ONLY
 
 NAME: Final = "explicit_harm"
 ADAPTER: Final = "exchange"
-CODE_VERSION: Final = "11"
+CODE_VERSION: Final = "10"
 ROWS_AT_ONCE: Final = 512
 DECIMALS: Final = 4
 NO_REPLY: Final = "no reply with text in this row: nothing to judge"

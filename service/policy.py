@@ -77,7 +77,7 @@ class DetectorLimits(Limits):
     """The row limits of each detector, by its name."""
 
     explicit_harm: RowLimits = Field(
-        default=RowLimits(row_threshold=0.692, sure_score=0.9),
+        default=RowLimits(row_threshold=0.701, sure_score=0.9),
         description="Harmful requests that are complied with.",
     )
     identity_shift: RowLimits = Field(
