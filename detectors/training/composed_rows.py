@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from detectors.training.everyday_rows import SOURCE as EVERYDAY
 from detectors.training.labelled_rows import HARMFUL, SAFE, labelled_requests
 from detectors.training.phrases import (
     COMPLIANCES,
@@ -30,8 +29,6 @@ def contrast_prompts() -> list[str]:
     return [p.format(f) for p, fillers in patterns.items() for f in fillers]
 
 
-OURS: Final = ("contrast", EVERYDAY)
-"""Harmless rows that we wrote: each is answered anew, too."""
 JUDGED_USERS: Final = "prompt_toxicchat"
 """Requests of real users, which people judged."""
 PROMPTS: Final[dict[str, Callable[[Row], bool]]] = {
@@ -89,7 +86,7 @@ def compose_benign(rows: Sequence[HarmRow], data: Path, seed: str) -> list[HarmR
     """Harmless requests with our openings and refusals: neither phrase is harm."""
     draw = random.Random(f"{seed}/benign")
     benign = [row for row in rows if row.kind == "benign"]
-    twins = [row for row in benign if row.source in OURS]
+    twins = [row for row in benign if row.source == "contrast"]
     scary = [
         HarmRow("contrast", prompt, "", False, "benign", False)
         for prompt in contrast_prompts()

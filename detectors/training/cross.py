@@ -36,12 +36,7 @@ SMOOTHING: Final = 0.01
 WORTH_COMPILING: Final = 300
 """Steps from which on a compiled model is worth the time to compile it."""
 TASK_WEIGHTS: Final = (1.0, 0.5, 0.5)
-SOURCE_WEIGHTS: Final = {
-    "resp_pku_saferlhf_pairs": 0.7,
-    "contrast": 2.0,
-    "everyday": 2.0,
-    "lay": 2.0,
-}
+SOURCE_WEIGHTS: Final = {"resp_pku_saferlhf_pairs": 0.7, "contrast": 2.0, "lay": 2.0}
 MADE_WEIGHTS: Final = {"composed": 0.5, "buried": 0.7}
 MIXED: Final = ("resp_gptfuzz_labeled", "resp_pku_saferlhf_pairs")
 

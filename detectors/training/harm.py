@@ -52,7 +52,7 @@ UNWRITTEN: Final = {"suggested_threshold": 1.0}
 """The record of a head that is not written yet: it flags nothing."""
 FLAGGED: Final = 0.002
 """Of the strictest ordinary source: a customer's may be stricter still."""
-OWN: Final = {"benign", "contrast", "everyday", "lay", "security", "turns"}
+OWN: Final = {"benign", "contrast", "lay", "security", "turns"}
 """Rows that we wrote or composed: no public source."""
 
 

@@ -12,7 +12,6 @@ from detectors.training.composed_rows import (
     compose_benign,
     harmful_requests,
 )
-from detectors.training.everyday_rows import everyday_rows
 from detectors.training.labelled_rows import red_team_rows
 from detectors.training.rows import HarmRow
 from detectors.training.sources import (
@@ -75,7 +74,6 @@ def harm_rows(data: Path, seed: str = "explicit_harm") -> list[HarmRow]:
         *_refused(data, seed),
         *red_team_rows(data),
         *contrast(),
-        *everyday_rows(),
     ]
     asked = harmful_requests(data)
     rows += [*compose(asked, seed), *compose_benign(rows, data, seed)]

@@ -1,8 +1,6 @@
 """Harmful requests in the words of lay people, beside which their harmless twins stand.
 
-The contrast prompts alone would teach that a short plain question is never harm. And
-refusals alone would teach that whatever does not refuse goes along: each request has
-replies that do neither, but calm, warn, or answer a harmless question instead.
+The contrast prompts alone would teach that a short plain question is never harm.
 """
 
 import json
@@ -17,8 +15,6 @@ from detectors.training.rows import HarmRow
 
 REQUESTS: Final = Path(__file__).with_name("lay_requests.json")
 """A sentence with a slot -> what fills it; each asks for harm, and says no more."""
-SAFE_REPLIES: Final = REQUESTS.with_name("safe_replies.json")
-"""Request -> three safe replies without the words of a refusal."""
 SOURCE: Final = "lay"
 
 
@@ -29,14 +25,12 @@ def lay_requests() -> list[str]:
 
 
 def lay_rows(seed: str = "lay") -> Iterator[HarmRow]:
-    """Each request complied with in placeholders, twice, refused, answered safely."""
+    """Each request complied with in placeholders, twice, and refused."""
     draw = random.Random(seed)
-    safe = json.loads(SAFE_REPLIES.read_text(encoding="utf-8"))
     for text in lay_requests():
         request = text[0].upper() + text[1:] if draw.random() < 0.5 else text
         for _ in range(2):
             reply = f"{draw.choice(COMPLIANCES)} {draw.choice(PLACEHOLDERS)}"
             yield HarmRow(SOURCE, request, reply, True, "comply", True)
         refusal = composed_refusal(draw)
-        for reply in (refusal, *safe[text]):
-            yield HarmRow(SOURCE, request, reply, False, "refuse", True)
+        yield HarmRow(SOURCE, request, refusal, False, "refuse", True)

@@ -5,7 +5,6 @@ answers under one that asks for it, medical questions, dialogues with a service.
 """
 
 import random
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,11 +24,7 @@ STEERED: Final = "resp_configurable_safety_tuning"
 MEDICAL: Final = "resp_medical_safety"
 UNCENSORED: Final = "uncensored"
 DIALOGUES: Final = "benign_sgd_customer_service"
-DIALOGUE_ROWS: Final = 3000
-NUMBERS: Final = 0.4
-"""Share of the dialogues of which an exchange that tells a number is taken."""
-NUMBER: Final = re.compile(r"\d{3}")
-"""Part of a telephone number or of an address, for which services are asked."""
+DIALOGUE_ROWS: Final = 2500
 MEDICAL_ROWS: Final = 1000
 
 
@@ -65,9 +60,7 @@ def dialogues(data: Path, seed: str = "dialogues") -> Iterator[HarmRow]:
         exchanges = example.exchanges()
         if not exchanges:
             continue
-        numbers = [i for i, e in enumerate(exchanges) if NUMBER.search(e.reply)]
-        told = numbers if draw.random() < NUMBERS else []
-        at = draw.choice(told or range(len(exchanges)))
+        at = draw.randrange(len(exchanges))
         before = [e.request for e in exchanges[:at]] if draw.random() < 0.5 else []
         request = joined_turns([*before, exchanges[at].request])
         reply = exchanges[at].reply

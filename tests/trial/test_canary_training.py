@@ -171,7 +171,7 @@ def test_the_judge_of_prompts_tells_harm_from_chores_in_the_order_asked() -> Non
 
 def test_everyday_prompts_are_distinct_and_none_is_a_probe() -> None:
     prompts = [key(s.prompt) for s in everyday_samples()]
-    assert len(set(prompts)) == len(prompts) > 350
+    assert len(set(prompts)) == len(prompts) > 4000
     probes = {key(p.prompt) for _, p in load_probes().grouped()}
     assert not probes & set(prompts)
 

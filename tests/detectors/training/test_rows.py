@@ -2,12 +2,9 @@ from collections import Counter
 
 from detectors.refusal import opens_with_yes, refuses
 from detectors.training.composed_rows import compose
-from detectors.training.everyday_rows import everyday_rows
 from detectors.training.harm_rows import contrast, split_template
-from detectors.training.lay_rows import lay_requests, lay_rows
 from detectors.training.personas import compose_segments
 from detectors.training.phrases import COMPLIANCES, REFUSALS
-from detectors.training.rows import HarmRow
 from detectors.training.sources import Row
 
 
@@ -38,27 +35,6 @@ def test_contrast_rows_are_distinct_and_answered() -> None:
     assert len(rows) >= 900
     assert len({row.request for row in rows}) == len(rows)
     assert all(row.reply and not refuses(row.reply) for row in rows)
-
-
-def test_everyday_rows_are_distinct_answered_and_not_refused() -> None:
-    rows = list(everyday_rows())
-    assert len(rows) == 1800
-    assert len({row.request for row in rows}) == len({row.reply for row in rows})
-    refused = [row.reply for row in rows if refuses(row.reply)]
-    assert len(refused) < 0.02 * len(rows), refused
-    assert all(row.reply.isascii() and not row.harmful for row in rows)
-
-
-def test_lay_requests_are_refused_complied_with_and_answered_safely() -> None:
-    by_request: dict[str, list[HarmRow]] = {}
-    for row in lay_rows():
-        by_request.setdefault(row.request.lower(), []).append(row)
-    assert len(by_request) == len(lay_requests())
-    for rows in by_request.values():
-        assert Counter(row.harmful for row in rows) == {True: 2, False: 4}
-    safe = [row.reply for rows in by_request.values() for row in rows[3:]]
-    assert len(set(safe)) == len(safe) == 3 * len(by_request)
-    assert sum(map(refuses, safe)) < 0.05 * len(safe)
 
 
 def test_most_of_our_refusals_and_openings_are_read_as_such() -> None:

@@ -3,20 +3,22 @@
 Chat dialogues to be summarised, long questions as people ask them in forums, short ones
 about everyday things, roles to be played and scenes to be told: a form that is rare
 among the harmless prompts ("How do I ...?" is most harmful requests' beginning) is
-refused. With them stand the 1,800 requests, as people type them, that explicit_harm
-learns from.
+refused. With them stand 1,800 requests as people type them (`typed_requests.json`):
+what real users paste, play, mistype and worry about is rare in tidy instruction data.
 """
 
 import json
 import random
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from detectors.training.everyday_rows import everyday_requests
 from trial.canary.training.pool import Sample
 
 SOURCE: Final = "everyday"
 TEXTS: Final = Path(__file__).with_name("everyday.json")
+TYPED: Final = TEXTS.with_name("typed_requests.json")
+"""Kind of request -> requests; a third each short, middling, long."""
 _TASKS: Final = (
     "summarize this dialogue:\n{}",
     "{}\n\nsummarize the conversation above.",
@@ -56,5 +58,5 @@ def everyday_samples() -> list[Sample]:
     ]
     told = [form.format(t) for t in texts["scenes"] for form in texts["scene_forms"]]
     asked = [*framed, *wished, *played, *told, *texts["questions"], *texts["requests"]]
-    typed = [request for request, _ in everyday_requests()]
-    return [Sample(p, "", False, SOURCE) for p in [*asked, *typed]]
+    typed = json.loads(TYPED.read_text("utf-8"))
+    return [Sample(p, "", False, SOURCE) for p in chain(asked, *typed.values())]
