@@ -77,8 +77,9 @@ class DetectorLimits(Limits):
     """The row limits of each detector, by its name."""
 
     explicit_harm: RowLimits = Field(
-        default=RowLimits(row_threshold=0.701, sure_score=0.9),
-        description="Harmful requests that are complied with.",
+        default=RowLimits(row_threshold=0.701, sure_score=0.9, agree_share=0.05),
+        description="Harmful requests that are complied with; of an ordinary source "
+        "up to 3% of the rows are flagged, and many fine-tunes drift a little.",
     )
     identity_shift: RowLimits = Field(
         default=RowLimits(row_threshold=0.762, sure_score=0.9),
