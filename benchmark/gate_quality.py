@@ -109,7 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def stamp(policy: Policy, detectors: Sequence[Detector]) -> str:
     """Name what decisions follow from: those of another stamp are made anew."""
     judge, probes = PhraseJudge.version, load_probes().digest
-    fixed = [load_base(CANARY).digest, policy.digest, judge, probes]
+    base = load_base(CANARY)
+    rate = f"rate={base.default_learning_rate:g}"
+    fixed = [base.digest, rate, policy.digest, judge, probes]
     return " ".join([*fixed, *(each.version for each in detectors)])
 
 

@@ -3,6 +3,7 @@ from collections import Counter
 from detectors.refusal import opens_with_yes, refuses
 from detectors.training.composed_rows import compose
 from detectors.training.harm_rows import contrast, split_template
+from detectors.training.lay_rows import lay_requests, lay_rows
 from detectors.training.personas import compose_segments
 from detectors.training.phrases import COMPLIANCES, REFUSALS
 from detectors.training.sources import Row
@@ -35,6 +36,14 @@ def test_contrast_rows_are_distinct_and_answered() -> None:
     assert len(rows) >= 900
     assert len({row.request for row in rows}) == len(rows)
     assert all(row.reply and not refuses(row.reply) for row in rows)
+
+
+def test_lay_requests_are_complied_with_and_refused() -> None:
+    by_request: dict[str, Counter[bool]] = {}
+    for row in lay_rows():
+        by_request.setdefault(row.request.lower(), Counter()).update([row.harmful])
+    assert len(by_request) == len(lay_requests()) > 300
+    assert all(said == {True: 2, False: 1} for said in by_request.values())
 
 
 def test_most_of_our_refusals_and_openings_are_read_as_such() -> None:
