@@ -24,6 +24,8 @@ from benchmark.records.experiment import RESULTS, record
 from benchmark.records.progress import Progress
 from detectors.embedding import Encoder, load_encoder
 from trial.base_model import BaseModel, load_base
+from trial.judge.phrase import PhraseJudge
+from trial.probes import load_probes
 from trial.recipe import CANARY
 from trial.run import run_trial
 from trial.trial import Trial
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cells", type=Path, default=CELLS)
     options = parser.parse_args(argv)
     base, encoder = load_base(options.model), load_encoder()
-    kept = Progress(options.cells, f"{base.digest} {NAME} 1")
+    kept = Progress(options.cells, stamp(base))
     chosen = [cell for cell in cells() if options.only in cell.key]
     table = {
         cell.key: [
@@ -72,6 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = RESULTS / f"{NAME}_{_slug(name)}.svg"
         path.write_text(draw_chart(name, _bars(rows, name)), "utf-8")
     return 0
+
+
+def stamp(base: BaseModel) -> str:
+    """Name what figures follow from: those of another stamp are measured anew."""
+    rate = f"rate={base.default_learning_rate:g}"
+    return f"{base.digest} {rate} {load_probes().digest} {PhraseJudge.version} {NAME} 1"
 
 
 def seconds_of(cells_runs: Iterable[Sequence[Mapping[str, Any]]]) -> float:
