@@ -22,6 +22,8 @@ _ROLES: Final[Mapping[str, Role]] = MappingProxyType(
         **dict.fromkeys(
             ("user", "human", "prompter", "instruction", "input", "question"), "user"
         ),
+        "q": "user",
+        "a": "assistant",
         **dict.fromkeys(("[inst]", "<</sys>>", "[/system_prompt]"), "user"),
         **dict.fromkeys(("assistant", "model", "gpt", "bot"), "assistant"),
         **dict.fromkeys(
@@ -75,8 +77,10 @@ _PLAIN: Final = (
     re.compile(r"(?<![^\s>])(SYSTEM|USER|ASSISTANT):"),
     re.compile(r"^[ \t]{0,3}(System|Human|User|Assistant):", re.MULTILINE),
     re.compile(r"^<(human|bot)>:", re.MULTILINE),
+    re.compile(r"^[ \t]{0,3}(Question|Answer):", re.MULTILINE),
+    re.compile(r"^[ \t]{0,3}(Q|A):", re.MULTILINE),
 )
-"""Markers that prose may have, too: Alpaca and "### Human", Vicuna, "Human:"."""
+"""Markers that prose may have, too: Alpaca and "### Human", Vicuna, "Human:", "Q:"."""
 _TOKENS: Final = (
     "<s>",
     "</s>",

@@ -45,6 +45,11 @@ RENDERED = {
         *TWICE,
     ],
     "\n\nHuman: q\n\nAssistant: a": ASKED,
+    "Q: q\nA: a\n\nQ: q2\nA: a2": TWICE,
+    "Rates of 2024.\n\nQuestion: q\nAnswer: a": [
+        ("system", "Rates of 2024."),
+        *ASKED,
+    ],
     "<|start|>system<|message|>s<|end|><|start|>user<|message|>q<|end|>"
     "<|start|>assistant<|channel|>final<|message|>a<|return|>": [
         ("system", "s"),
@@ -86,6 +91,9 @@ def test_a_rendered_text_is_read_as_the_messages_behind_it(text: str) -> None:
         "[INST] q [/INST] </s>",
         "The USER: field is followed by nothing.",
         "Assistant: a\nHuman: q",
+        "A: an answer, which no question goes before",
+        "The exam had a part Q: and a part A: in it.",
+        "Question: what is an answer?",
         "<|im_start|>user\nq<|im_end|>",
         "One story.<|endoftext|>Another one.<|endoftext|>",
         "<|fim_prefix|>a =<|fim_suffix|>b<|fim_middle|>1",
