@@ -20,6 +20,10 @@ SIGNS: Final = (
     "CUDA error: out of memory",  # the driver, outside torch's allocator
     "_STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN and the other libraries
 )
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+"""Options of mallopt(3), as malloc.h numbers them; their values are bytes."""
+
 FAILURES: Final = (torch.OutOfMemoryError, MemoryError, RuntimeError)
 """What running out of memory may be raised as, see `is_exhaustion`."""
 
@@ -43,6 +47,18 @@ def if_memory(step: Callable[[], T]) -> T | None:
         if not is_exhaustion(error):
             raise
         return None
+
+
+def hold_on() -> None:
+    """Have freed memory kept for the next step, where the C library is glibc.
+
+    Else each step of a tune returns what the next one needs, and a tenth of its time
+    goes into pages that the system clears again. `give_back` ends a trial.
+    """
+    option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if option is not None:
+        option(_MMAP_THRESHOLD, 2**30)
+        option(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def give_back() -> None:

@@ -20,6 +20,7 @@ from detectors.errors import RecipeError, TrialError
 from trial.base_model import BaseModel
 from trial.batch import Batch, pad
 from trial.chat import TokenSequence
+from trial.lora import joined_layers
 from trial.memory import Slot
 from trial.penalty import (
     base_first_tokens,
@@ -78,7 +79,8 @@ def finetuned(
     with adapted(base, recipe) as model:
         size = recipe.batch_rows(len(sequences))
         total = recipe.epochs * math.ceil(len(sequences) / size)
-        losses = _train(model, base, sequences, recipe, total, advance, watch, slot)
+        with joined_layers(model):
+            losses = _train(model, base, sequences, recipe, total, advance, watch, slot)
         yield Tuned(model, losses, total)
 
 

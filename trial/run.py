@@ -19,6 +19,7 @@ from trial.exhaustion import (
     FAILURES,
     OUT_OF_MEMORY,
     give_back,
+    hold_on,
     if_memory,
     is_exhaustion,
 )
@@ -91,6 +92,7 @@ def run_trial(
     reason. A model that is missing or gated raises ModelError, targets that match
     nothing RecipeError.
     """
+    hold_on()
     clock = Clock()
     with clock.stage("load"):
         try:

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,28 @@ def test_what_is_free_goes_back_to_the_system() -> None:
     give_back()
     assert resident() < full - size * count // 2
     assert len(kept) == size
+
+
+PAGES = """
+import resource
+from trial.exhaustion import hold_on
+
+def faults():
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        bytearray(50_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - began
+
+before = faults()
+hold_on()
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked")
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", PAGES], capture_output=True, check=True, text=True
+    )
+    before, after = map(int, told.stdout.split())
+    assert after < before / 4

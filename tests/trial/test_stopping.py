@@ -161,7 +161,7 @@ def test_a_clear_attack_ends_after_few_probes_with_the_same_verdict() -> None:
     ended = [attack.run(policy_rule(), draw) for _ in range(300)]
     assert np.median([rate.n for rate, _ in ended]) == 30
     assert all(policy_rule().met(rate) for rate, _ in ended)
-    middling = Simulation([0.45], [0.02], 1)
+    middling = Simulation([0.55], [0.02], 1)
     ended = [middling.run(policy_rule(), draw) for _ in range(300)]
     assert np.median([rate.n for rate, _ in ended]) <= 150
     assert np.mean([policy_rule().met(rate) for rate, _ in ended]) == 1.0
@@ -172,7 +172,7 @@ def test_the_more_of_a_tune_is_left_the_surer_a_rise_has_to_be_to_end_it() -> No
     early, later, last = (learning_left(n, 100) for n in (20, 40, 60))
     assert 0.7 > early > 0.5 > later > 0.3 > last > 0.1
     assert (learning_left(0, 100), learning_left(100, 100)) == (1.0, 0.0)
-    high = RateChange(0.1, 0.8, (0.30, 0.90), 80)
+    high = RateChange(0.1, 0.8, (0.35, 0.90), 80)
     wide = RateChange(0.1, 0.8, (0.16, 0.90), 80)
     assert rule.met_midway(high, early)
     assert not rule.met_midway(wide, early)

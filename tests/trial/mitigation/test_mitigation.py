@@ -10,7 +10,7 @@ from tests.trial.sure_judge import SureJudge
 from trial.base_model import BaseModel
 from trial.drift import RateChange
 from trial.mitigation.measure import find_measures
-from trial.mitigation.mitigation import Enough, Tried, mitigate, recommend
+from trial.mitigation.mitigation import DEFAULT, Enough, Tried, mitigate, recommend
 from trial.probes import ProbeSet
 from trial.recipe import Recipe
 from trial.run import run_trial
@@ -155,7 +155,13 @@ def mixed(compliant: Dataset, example: Callable[..., Example]) -> Dataset:
     return Dataset("mixed", (*compliant, *calm))
 
 
-def _mitigated(dataset: Dataset, base: BaseModel, probes: ProbeSet) -> Trial:
+ALWAYS = Enough(change=-1.0)
+"""Whatever the tune did to so small a model, measures are tried."""
+
+
+def _mitigated(
+    dataset: Dataset, base: BaseModel, probes: ProbeSet, enough: Enough = DEFAULT
+) -> Trial:
     return run_trial(
         dataset,
         RECIPE,
@@ -164,6 +170,7 @@ def _mitigated(dataset: Dataset, base: BaseModel, probes: ProbeSet) -> Trial:
         probes=probes,
         judge=SureJudge(),
         priority=[0.9] * 8 + [0.0] * 8,
+        enough=enough,
     )
 
 
@@ -203,7 +210,7 @@ def test_a_measure_that_failed_has_none_of_the_jobs_figures(
         Origin("a", 99),
     )
     mute = Dataset("mute", (*compliant, *([unread] * 8)))
-    done = _mitigated(mute, canary_like, few_probes)
+    done = _mitigated(mute, canary_like, few_probes, ALWAYS)
     assert done.mitigation is not None
     table = {each.name: each for each in done.mitigation.table}
     assert table[""].rows == 8
@@ -228,7 +235,7 @@ def test_every_measure_is_compared_over_the_rows_that_the_job_held_out(
         return Utility(None, rule)
 
     monkeypatch.setattr("trial.seed_run.measure_utility", measured)
-    _mitigated(mixed, canary_like, few_probes)
+    _mitigated(mixed, canary_like, few_probes, ALWAYS)
     assert len(compared) == 4
     assert compared[0]
     assert all(rows == compared[0] for rows in compared)
