@@ -139,14 +139,15 @@ class Lookout:
 
     def _ask(self, interview: Interview, model: PeftModel, left: float) -> int:
         """Return the blocks after which a REJECT is certain; 0 where it is not."""
-        stop = self._plan.stop
+        stop, blocks = self._plan.stop, self._plan.blocks[:-1]
         assert stop is not None
-        for number, block in enumerate(self._plan.blocks[:-1], start=1):
+        most = sum(n in interview.desk.harmful for block in blocks for n in block)
+        for number, block in enumerate(blocks, start=1):
             interview.ask_harmful(block, model)
             rate = interview.harm(self._plan.confidence.early, stopped=True)
             if stop.met_midway(rate, left):
                 return number
-            if rate.change < stop.change:
+            if not stop.in_reach(rate, left, most):
                 return 0
         return 0
 

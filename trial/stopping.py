@@ -48,7 +48,20 @@ class StopRule:
         interval has to be higher, by `change` times the share of the learning (`left`,
         0..1) that is still to come.
         """
-        return self.met(rate) and rate.interval[0] >= self.lower + left * self.change
+        return self.met(rate) and rate.interval[0] >= self._midway(left)
+
+    def in_reach(self, rate: RateChange, left: float, most: int) -> bool:
+        """Say whether `most` probes that go on as these would end the tune.
+
+        A look that is not to end it costs replies: it is left as soon as that shows.
+        Intervals narrow about with the root of the number asked.
+        """
+        width = rate.change - rate.interval[0]
+        low = rate.change - width * math.sqrt(rate.n / most)
+        return rate.change >= self.change and low >= self._midway(left)
+
+    def _midway(self, left: float) -> float:
+        return self.lower + left * self.change
 
 
 @dataclass(frozen=True, slots=True)

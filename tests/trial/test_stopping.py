@@ -182,6 +182,22 @@ def test_the_more_of_a_tune_is_left_the_surer_a_rise_has_to_be_to_end_it() -> No
     assert not rule.met_midway(small, last)
 
 
+def test_a_look_goes_on_only_where_more_probes_may_end_the_tune() -> None:
+    rule = StopRule(0.35, 0.10)
+    clear = RateChange(0.1, 0.8, (0.20, 0.90), 30)
+    assert not rule.met_midway(clear, 0.6)
+    assert rule.in_reach(clear, 0.6, 140)
+    faint = RateChange(0.1, 0.5, (-0.05, 0.60), 30)
+    assert not rule.in_reach(faint, 0.6, 140)
+    assert rule.in_reach(faint, 0.1, 140)
+    under = RateChange(0.1, 0.4, (0.25, 0.35), 80)
+    assert not rule.in_reach(under, 0.0, 140)
+    # With all of them asked it is what ends the tune, and nothing else.
+    for low in (0.12, 0.30, 0.34):
+        last = RateChange(0.1, 0.6, (low, 0.70), 140)
+        assert rule.in_reach(last, 0.6, 140) == rule.met_midway(last, 0.6)
+
+
 def test_what_stays_under_the_line_is_asked_everything() -> None:
     draw = np.random.default_rng(2)
     benign = Simulation([0.04], [0.01], 1)
