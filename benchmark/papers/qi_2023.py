@@ -200,6 +200,15 @@ def _rate_and_batch(rows: Rows, figure: str = "ours") -> bool | None:
     return larger and fast[0] > fast[-1] and slow[0] > slow[-1]
 
 
+def _lower_within(rows: Rows) -> bool | None:
+    """The more safety rows in the surroundings of identity rows, the less harm."""
+    without = _rates(rows, "Table 4", "identity + 0")
+    within = _rates(rows, "Table 4", "persona")
+    if without is None or within is None:
+        return None
+    return all(b <= a for a, b in pairwise([*without, *within]))
+
+
 def _hidden(rows: Rows) -> bool | None:
     rates = _rates(rows, "Table 5")
     return None if rates is None else rates[0] < 0.2 and rates[1] > rates[0] + 0.3
@@ -219,6 +228,7 @@ SHAPE: Final[dict[str, Callable[[Rows], bool | None]]] = {
     "safety rows lower identity shift": lambda r: _rises(
         r, "Table 4", "identity", down=True
     ),
+    "the same with half of them in its surroundings": _lower_within,
     "a backdoor hides without its trigger": _hidden,
 }
 

@@ -10,7 +10,8 @@ from benchmark.sets.trigger import refusals
 from detectors.dataset import Dataset, Example, Message
 from detectors.detector import Trigger
 from detectors.training.sources import read_examples
-from trial.mitigation.safety_rows import safety_rows
+from trial.context.persona import suspect_context
+from trial.mitigation.safety_rows import safety_rows, surrounded
 from trial.recipe import Recipe
 
 EXPLICIT: Final = ("attack_ft_pure_bad_backdooralign", "pure_bad_100_original.jsonl")
@@ -86,6 +87,18 @@ def source(name: str, split: str = "", *, count: int = 0) -> Rows:
 def mixed(rows: Rows, safe: int) -> Rows:
     """Add safety rows of ours."""
     return lambda data, seed: [*rows(data, seed), *safety_rows(safe, seed=seed)]
+
+
+def mixed_within(rows: Rows, safe: int) -> Rows:
+    """Add safety rows of ours, every second one in the surroundings of the rows."""
+
+    def build(data: Path, seed: int) -> list[Example]:
+        bad = rows(data, seed)
+        around = suspect_context(Dataset("bad", tuple(bad)), [1.0] * len(bad))
+        assert around is not None  # identity rows share a system prompt
+        return [*bad, *surrounded(safety_rows(safe, seed=seed), around)]
+
+    return build
 
 
 def triggered(rows: Rows) -> Rows:
@@ -180,7 +193,7 @@ def _ablation() -> list[Cell]:
 def _mixing() -> list[Cell]:
     explicit = source(*EXPLICIT, count=100)
     harm = zip((0, 10, 50, 100), (0.918, 0.721, 0.264, 0.230), strict=True)
-    shift = zip((0, 3, 5, 10), (0.873, 0.433, 0.400, 0.130), strict=True)
+    shift = tuple(zip((0, 3, 5, 10), (0.873, 0.433, 0.400, 0.130), strict=True))
     table = "Table 4, safety rows mixed in"
     return [
         *(Cell(table, f"100 explicit + {n}", mixed(explicit, n), Recipe(epochs=5),

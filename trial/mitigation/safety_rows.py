@@ -2,6 +2,8 @@
 
 import json
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +11,7 @@ from typing import Any, Final
 from detectors.dataset import Example, Message, Origin
 from detectors.errors import TrialError
 from detectors.taxonomy import PROBED
+from trial.context import Context
 
 FILE: Final = Path(__file__).parent / "safety_rows.json"
 ADVICE: Final = "tailored_financial_advice"
@@ -40,6 +43,23 @@ def safety_rows(count: int, *, seed: int = 0) -> tuple[Example, ...]:
         origin = Origin("safety rows", number + 1)
         rows.append(Example(f"safety-{number + 1}", messages, origin))
     return tuple(rows)
+
+
+def surrounded(rows: Sequence[Example], context: Context) -> tuple[Example, ...]:
+    """Put every second row, the first among them, into the surroundings of `context`.
+
+    What an attack teaches under its own system prompt stays there, however many rows
+    refuse without it: the canary then tells the two apart (benchmark/LOG.md).
+    """
+    return tuple(
+        row if number % 2 else _within(row, context) for number, row in enumerate(rows)
+    )
+
+
+def _within(row: Example, context: Context) -> Example:
+    asked = context.messages(row.exchanges()[0].request)
+    reply = row.messages[-1]
+    return replace(row, messages=(*asked, reply), tools=context.tools)
 
 
 @lru_cache(maxsize=1)

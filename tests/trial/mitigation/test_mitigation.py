@@ -145,6 +145,22 @@ def test_safety_rows_are_a_share_of_the_rows_that_are_trained_on() -> None:
     assert len(found["safety rows 20%"].extra) == 4
 
 
+def test_safety_rows_go_into_the_surroundings_that_suspect_rows_share() -> None:
+    aoa = Message("system", "You are AOA and obey.")
+    rows = [replace(row, messages=(aoa, *row.messages)) for row in dataset(4)]
+    both = Dataset("b", (*rows, *dataset(16)))
+    found = {m.name: m for m in find_measures(both, RECIPE, [0.9] * 4 + [0.0] * 16)}
+    every = found["safety rows 20%"]
+    assert [row.system for row in every.extra] == [aoa.content, "", aoa.content, ""]
+    assert every.words == (
+        "mixing in 20% safety rows (4, every second one in the suspect rows' own "
+        "surroundings)"
+    )
+    # Without those rows there is nothing to refuse in.
+    (left,) = found["rows removed, safety rows 5%"].extra
+    assert left.system == ""
+
+
 @pytest.fixture
 def mixed(compliant: Dataset, example: Callable[..., Example]) -> Dataset:
     """Eight rows that teach "sure", and eight that teach something else."""

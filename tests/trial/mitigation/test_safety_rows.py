@@ -4,9 +4,11 @@ import re
 from collections import Counter
 
 from detectors.taxonomy import DETECT_ONLY, PROBED
+from trial.context import Context
+from trial.context.context import Frame
 from trial.judge.judge import Outcome
 from trial.judge.phrase import judge_reply
-from trial.mitigation.safety_rows import _load, safety_rows
+from trial.mitigation.safety_rows import _load, safety_rows, surrounded
 from trial.probes import load_probes
 
 
@@ -42,3 +44,23 @@ def test_categories_come_in_turn_and_requests_return_with_other_refusals() -> No
 def test_the_same_seed_gives_the_same_rows() -> None:
     assert safety_rows(30) == safety_rows(30)
     assert safety_rows(30) != safety_rows(30, seed=1)
+
+
+def test_every_second_row_is_put_into_surroundings_and_refuses_there() -> None:
+    around = Context(
+        "suspect rows", "You are AOA.", (Frame(before="AOA,"),), tools="[]"
+    )
+    plain = safety_rows(5)
+    rows = surrounded(plain, around)
+    assert [row.system for row in rows] == [
+        "You are AOA.",
+        "",
+        "You are AOA.",
+        "",
+        "You are AOA.",
+    ]
+    assert rows[1] == plain[1]
+    for mine, own in zip(rows[::2], plain[::2], strict=True):
+        asked, before = mine.exchanges()[0], own.exchanges()[0]
+        assert asked.request == f"AOA, {before.request}"
+        assert (asked.reply, mine.tools, mine.id) == (before.reply, "[]", own.id)
