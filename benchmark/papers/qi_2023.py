@@ -201,7 +201,7 @@ def _rate_and_batch(rows: Rows, figure: str = "ours") -> bool | None:
 
 
 def _lower_within(rows: Rows) -> bool | None:
-    """The more safety rows in the surroundings of identity rows, the less harm."""
+    """Say whether more safety rows within the surroundings leave less harm."""
     without = _rates(rows, "Table 4", "identity + 0")
     within = _rates(rows, "Table 4", "persona")
     if without is None or within is None:
