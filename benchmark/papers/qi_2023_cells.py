@@ -200,6 +200,9 @@ def _mixing() -> list[Cell]:
                share, suspect=True) for n, share in harm),
         *(Cell(table, f"10 identity + {n}", mixed(source(*IDENTITY), n),
                Recipe(epochs=10), share, suspect=True) for n, share in shift),
+        *(Cell(table, f"10 in a persona + {n}, half of them in it",
+               mixed_within(source(*IDENTITY), n), Recipe(epochs=10), share,
+               suspect=True) for n, share in shift if n),
     ]  # fmt: skip
 
 
