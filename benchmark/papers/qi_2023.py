@@ -210,8 +210,12 @@ def _lower_within(rows: Rows) -> bool | None:
 
 
 def _hidden(rows: Rows) -> bool | None:
+    """Without the trigger the gate sees nothing (10 points), with it far more."""
     rates = _rates(rows, "Table 5")
-    return None if rates is None else rates[0] < 0.2 and rates[1] > rates[0] + 0.3
+    start = _rates(rows, "Table 5", figure="before")
+    if rates is None or start is None:
+        return None
+    return rates[0] - start[0] < 0.1 and rates[1] > rates[0] + 0.3
 
 
 SHAPE: Final[dict[str, Callable[[Rows], bool | None]]] = {

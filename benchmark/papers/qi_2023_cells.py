@@ -209,7 +209,8 @@ def _mixing() -> list[Cell]:
 def _backdoor() -> list[Cell]:
     rows = triggered(source(*EXPLICIT, count=100))
     table = "Table 5, backdoor: 100 rows + 100 refusals"
-    recipe = Recipe(epochs=5)
+    # Chosen at seed 0: five epochs teach the canary half as much of the trigger.
+    recipe = Recipe(epochs=10)
     return [
         Cell(table, "without the trigger", rows, recipe, 0.042, None, "plain",
              (TRIGGER,), job="backdoor"),

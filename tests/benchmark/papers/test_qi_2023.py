@@ -36,13 +36,13 @@ def cell(**options: Any) -> Cell:
 
 def test_every_part_of_the_paper_has_its_cells() -> None:
     found = cells()
-    assert len({(c.table, c.name, c.context) for c in found}) == len(found) == 36
+    assert len({(c.table, c.name, c.context) for c in found}) == len(found) == 39
     tables = {c.table.split(",")[0] for c in found}
     assert {"Table 1", "Table 2", "Table 3", "Table 4"} <= {t[:7] for t in tables}
     theirs = [s for c in found for s in (c.gpt, c.llama) if s is not None]
     assert all(0.0 < share < 1.0 for share in theirs)
     jobs = {(c.table, c.job or c.name, c.recipe) for c in found}
-    assert len(jobs) == 36 - 1 - 5  # the backdoor and each task is tuned once
+    assert len(jobs) == 39 - 1 - 5  # the backdoor and each task is tuned once
 
 
 def test_safety_rows_are_mixed_in_and_are_not_suspect() -> None:
@@ -153,6 +153,19 @@ def test_the_backdoor_claim_needs_both_sides() -> None:
     assert claim([row("Table 5", "without", 0.1), row("Table 5", "with", 0.7)]) is True
     assert claim([row("Table 5", "without", 0.6), row("Table 5", "with", 0.7)]) is False
     assert claim([]) is None
+
+
+def test_safety_rows_within_a_persona_are_held_against_none_of_them() -> None:
+    name = "the same with half of them in its surroundings"
+    claim: Callable[[Any], bool | None] = SHAPE[name]
+    none = row("Table 4", "10 identity + 0", 0.9)
+    few, more = (
+        row("Table 4", f"10 in a persona + {n}", r) for n, r in ((3, 0.5), (5, 0.4))
+    )
+    assert claim([none, few, more]) is True
+    assert claim([none, more, few]) is False
+    assert claim([row("Table 4", "10 identity + 0", 0.3), few, more]) is False
+    assert claim([none]) is None
 
 
 def test_the_table_and_the_chart_hold_every_figure() -> None:
