@@ -24,7 +24,7 @@ import numpy as np
 from benchmark.records.experiment import RESULTS, record
 from benchmark.records.progress import Progress
 from benchmark.records.row_memo import ROWS_ALONE, RowMemo
-from benchmark.records.share import part_of
+from benchmark.records.share import pairs_of, part_of
 from benchmark.sets.gate import Plan, build, plans
 from benchmark.statistics.bootstrap import share
 from detectors.catalog import load_detectors
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for each in load_detectors(encoder)
     ]
     kept = Progress(options.decisions, stamp(policy, detectors))
-    chosen = plans()[: options.limit or None][part - 1 :: parts]
+    chosen = pairs_of(plans()[: options.limit or None], part, parts)
     found = {
         plan: settle(plan, options.data, policy, detectors, encoder, kept)
         for plan in chosen

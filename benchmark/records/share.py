@@ -2,6 +2,10 @@
 
 import re
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def part_of(text: str) -> tuple[int, int]:
@@ -11,3 +15,8 @@ def part_of(text: str) -> tuple[int, int]:
     if not 1 <= part <= parts:
         raise ArgumentTypeError(f"{text!r} is no share: K/N with 1 <= K <= N")
     return part, parts
+
+
+def pairs_of(items: Sequence[T], part: int, parts: int) -> list[T]:
+    """Every `parts`-th pair: where two kinds take turns, a share has both."""
+    return [one for n, one in enumerate(items) if n // 2 % parts == part - 1]
