@@ -11,8 +11,9 @@ LEFT: Final = 48
 TOP: Final = 40
 BOTTOM: Final = 70
 COLOURS: Final = ("#9aa5b1", "#2f6f9f")
-LINE_CHARS: Final = 14
-"""Characters at which the label of a bar is broken."""
+CHAR: Final = 5.0
+"""Width of a character of a label; a line of it is as long as its bars are wide."""
+LINES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _bar(bar: Bar, x: float, step: float, y: Callable[[float], float]) -> list[s
         f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{y(bar.low):.1f}" '
         f'y2="{y(bar.high):.1f}" stroke="black"/>'
     )
-    for line, words in enumerate(_wrap(bar.label)):
+    for line, words in enumerate(_wrap(bar.label, int(step / CHAR))):
         found.append(
             f'<text x="{x + step / 2:.1f}" y="{y(0.0) + 14 + 12 * line:.1f}" '
             f'text-anchor="middle" font-size="9">{escape(words)}</text>'
@@ -89,10 +90,10 @@ def _bar(bar: Bar, x: float, step: float, y: Callable[[float], float]) -> list[s
     return found
 
 
-def _wrap(text: str) -> list[str]:
+def _wrap(text: str, width: int) -> list[str]:
     lines = [""]
     for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= LINE_CHARS:
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines[:4]
+    return lines[:LINES]
