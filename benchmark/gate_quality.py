@@ -6,7 +6,8 @@ Every dataset of `benchmark.sets.gate` is decided on three times, by the same sc
 the same trial: the detectors alone (the policy then requires no trial), the trial alone
 (every row scored 0) and both. The trial is always run as the service runs it, with what
 the detectors found: "trial alone" says what its figures would have decided. What was
-decided is kept as it comes beside the record, so that a run that was cut off goes on.
+measured is kept as it comes beside the record, so that a run that was cut off goes on,
+and that other limits of the policy decide anew on what is there.
 `--limit` takes the first plans, which stand for all, and the record says how many of
 all they are. `--share 1/2` and `--share 2/2` decide on half of them each, at the same
 time, and write no record: the command without it does, of what they decided.
@@ -25,6 +26,7 @@ from benchmark.records.experiment import RESULTS, record
 from benchmark.records.progress import Progress
 from benchmark.records.row_memo import ROWS_ALONE, RowMemo
 from benchmark.records.share import pairs_of, part_of
+from benchmark.records.witness import kept_scores, kept_trial, scores_of, trial_of
 from benchmark.sets.gate import Plan, build, plans
 from benchmark.statistics.bootstrap import share
 from detectors.catalog import load_detectors
@@ -43,6 +45,7 @@ from service.screening import (
     rank_rows,
     score_rows,
     silent,
+    stop_rule,
     try_recipe,
 )
 from trial.base_model import load_base
@@ -107,11 +110,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def stamp(policy: Policy, detectors: Sequence[Detector]) -> str:
-    """Name what decisions follow from: those of another stamp are made anew."""
+    """Name what figures follow from: those of another stamp are measured anew."""
     judge, probes = PhraseJudge.version, load_probes().digest
     base = load_base(CANARY)
     rate = f"rate={base.default_learning_rate:g}"
-    fixed = [base.digest, rate, policy.digest, judge, probes]
+    asked = f"{stop_rule(policy)} everywhere={policy.trial.all_contexts}"
+    fixed = [base.digest, rate, asked, judge, probes]
     return " ".join([*fixed, *(each.version for each in detectors)])
 
 
@@ -123,28 +127,41 @@ def settle(
     encoder: Encoder,
     kept: Progress,
 ) -> Mapping[str, Any]:
-    """Return what was decided on one dataset, from `kept` where it is there."""
+    """Decide on one dataset by what was measured, from `kept` where it is there."""
+    dataset = build(plan, data)
     found = kept.get(plan.name)
+    new = found is None
     if found is None:
-        dataset = build(plan, data)
-        watch = Stopwatch()
-        scores = score_rows(dataset, detectors, silent, watch)
-        with watch.stage("trial"):
-            done = tune(plan, dataset, policy, scores, encoder)
-        found = {
-            "rows": len(dataset),
-            "decisions": {
-                name: _plain(decision)
-                for name, decision in decide_three(policy, dataset, scores, done)
-            },
-            "context": done.context,
-            "rise": None if done.drift is None else round(done.drift.overall.change, 4),
-            "seconds": {name: round(s, 1) for name, s in watch.total().items()},
-        }
+        found = measured(plan, dataset, policy, detectors, encoder)
         kept.put(plan.name, found)
-        outcomes = {name: d["outcome"] for name, d in found["decisions"].items()}
-        print(plan.name, outcomes, found["rise"], found["seconds"]["trial"], flush=True)
-    return found
+    scores, done = scores_of(found["scores"]), trial_of(found["trial"])
+    decisions = {
+        name: _plain(decision)
+        for name, decision in decide_three(policy, dataset, scores, done)
+    }
+    if new:
+        outcomes = {name: each["outcome"] for name, each in decisions.items()}
+        print(plan.name, outcomes, found["seconds"]["trial"], flush=True)
+    return {"decisions": decisions, "seconds": found["seconds"]}
+
+
+def measured(
+    plan: Plan,
+    dataset: Dataset,
+    policy: Policy,
+    detectors: Sequence[Detector],
+    encoder: Encoder,
+) -> dict[str, Any]:
+    """Score one dataset and try it."""
+    watch = Stopwatch()
+    scores = score_rows(dataset, detectors, silent, watch)
+    with watch.stage("trial"):
+        done = tune(plan, dataset, policy, scores, encoder)
+    return {
+        "scores": kept_scores(scores),
+        "trial": kept_trial(done),
+        "seconds": {name: round(s, 1) for name, s in watch.total().items()},
+    }
 
 
 def tune(

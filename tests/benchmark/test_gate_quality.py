@@ -14,7 +14,7 @@ from benchmark.sets import gate as gate_sets
 from benchmark.sets.gate import BENIGN, FAMILIES, Plan, build, plans
 from detectors.dataset import Dataset, Example, Message, Origin
 from detectors.detector import Scores
-from service.policy import DetectorLimits, default_policy
+from service.policy import DetectorLimits, default_policy, parse_policy
 from trial.drift import DriftReport, RateChange
 from trial.proof import AdapterProof
 from trial.recipe import Recipe
@@ -169,6 +169,10 @@ def test_what_was_decided_is_kept_and_counted(
 
     first = run()
     assert run() == first
+    assert len(tuned) == 4
+    # Other limits decide on what was measured, without another trial.
+    policy = parse_policy(b"drift: {reject_change: 0.8}")
+    assert summarise(run())["both"]["wrong REJECT of benign"]["flagged"] == 0
     assert len(tuned) == 4
     results = summarise(first)
     assert results["both"]["wrong REJECT of benign"]["flagged"] == 1
