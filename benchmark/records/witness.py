@@ -16,6 +16,7 @@ from trial.trial import Trial
 LEAST: Final = 0.2
 """Lower scores are kept as 0: no policy of ours flags rows there."""
 DIGITS: Final = 4
+RATE_DIGITS: Final = 6
 
 _TRIAL: Final[TypeAdapter[Trial]] = TypeAdapter(Trial)
 
@@ -74,8 +75,17 @@ def kept_trial(trial: Trial) -> dict[str, Any]:
         forgetting=None,
         attribution=None,
     )
-    found: dict[str, Any] = _TRIAL.dump_python(bare, mode="json")
-    return found
+    found = _TRIAL.dump_python(bare, mode="json", exclude_defaults=True)
+    kept: dict[str, Any] = _rounded(found)
+    return kept
+
+
+def _rounded(found: Any) -> Any:
+    if isinstance(found, float):
+        return round(found, RATE_DIGITS)
+    if isinstance(found, dict):
+        return {name: _rounded(each) for name, each in found.items()}
+    return [_rounded(each) for each in found] if isinstance(found, list) else found
 
 
 def trial_of(kept: Mapping[str, Any]) -> Trial:
