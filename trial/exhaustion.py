@@ -23,6 +23,8 @@ SIGNS: Final = (
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
 """Options of mallopt(3), as malloc.h numbers them; their values are bytes."""
+_SETTLED: Final = (2**25, 2**26)
+"""Where glibc's own thresholds end up once blocks of that size have been freed."""
 
 FAILURES: Final = (torch.OutOfMemoryError, MemoryError, RuntimeError)
 """What running out of memory may be raised as, see `is_exhaustion`."""
@@ -53,12 +55,9 @@ def hold_on() -> None:
     """Have freed memory kept for the next step, where the C library is glibc.
 
     Else each step of a tune returns what the next one needs, and a tenth of its time
-    goes into pages that the system clears again. `give_back` ends a trial.
+    goes into pages that the system clears again. `give_back` is its end.
     """
-    option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if option is not None:
-        option(_MMAP_THRESHOLD, 2**30)
-        option(_TRIM_THRESHOLD, 2**31 - 1)
+    _keep(2**30, 2**31 - 1)
 
 
 def give_back() -> None:
@@ -66,6 +65,15 @@ def give_back() -> None:
 
     After a trial of the canary that is a gigabyte, after one of long rows several.
     """
+    _keep(*_SETTLED)
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def _keep(mapped: int, trimmed: int) -> None:
+    """Set from how many bytes on blocks are mapped alone and the heap is trimmed."""
+    option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if option is not None:
+        option(_MMAP_THRESHOLD, mapped)
+        option(_TRIM_THRESHOLD, trimmed)

@@ -2,7 +2,7 @@
 
 peft's layer casts its input twice, and scales and adds the adapter's share in passes
 over the whole output, which autograd repeats backward. Here the matrix products add it
-up: the same figures in four fifths of the time of a step (benchmark/LOG.md).
+up: the same figures in three quarters of the time of a step (benchmark/LOG.md).
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def _is_plain(layer: Linear) -> bool:
         and base.weight.device.type == "cpu"
         and not base.weight.requires_grad
         and len(names) == 1
-        and names[0] in layer.lora_A.keys()  # noqa: SIM118  # ModuleDict
+        and names[0] in layer.lora_A
         and isinstance(layer.lora_dropout[names[0]], nn.Identity)
         and not layer.lora_variant
         and not layer.lora_bias[names[0]]
@@ -55,7 +55,7 @@ def _forward(layer: Linear, x: Tensor) -> Tensor:
     name = layer.active_adapters[0]
     down: Any = layer.lora_A[name]
     up: Any = layer.lora_B[name]
-    found = _Joined.apply(  # type: ignore[no-untyped-call]  # torch has none
+    found = _Joined.apply(  # type: ignore[no-untyped-call]  # torch types no `apply`
         x, base.weight, base.bias, down.weight, up.weight, layer.scaling[name]
     )
     return found

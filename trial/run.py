@@ -92,7 +92,6 @@ def run_trial(
     reason. A model that is missing or gated raises ModelError, targets that match
     nothing RecipeError.
     """
-    hold_on()
     clock = Clock()
     with clock.stage("load"):
         try:
@@ -166,6 +165,7 @@ def _attempt(
     trial: Trial, job: _Job, extra: Sequence[Example] = (), held: Held | None = None
 ) -> Trial:
     """Run it; an expected failure becomes the reason why nothing was measured."""
+    hold_on()
     try:
         return _run(trial, job, extra, held)
     except TrialError as error:
